@@ -143,6 +143,25 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """Pos − Neg: does training on a probe set lift the good responses more than the bad ones?
+
+    `estimate` is its level on the `desired` query set minus its level on the `undesired` one, as measured:
+    positive leans to the good responses. `difference` is that contrast minus the control's own (paired).
+    """
+
+    probe_set: str
+    desired: str
+    undesired: str
+    context: Context
+    estimator: str
+    leans: Literal["desired", "undesired", "undecided"]
+    sentence: str
+    estimate: Estimate
+    difference: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
 class StudyResult:
     """Everything a report shows. `about` holds provenance: model, command, versions, fingerprint, date, times."""
 
@@ -157,3 +176,4 @@ class StudyResult:
     estimator: str
     design: str | None
     about: dict[str, Any] = field(default_factory=dict)
+    contrasts: tuple[Contrast, ...] = ()
