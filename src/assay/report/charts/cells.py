@@ -1,0 +1,120 @@
+"""Task by task: the probe-task × query-task heat map, and each task's own line of it beside the control's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from assay.report.charts.base import finish, rows, zero_rule
+from assay.report.palette import CONTROL, DIVERGING, GRID, Colour
+from assay.report.words import label, number
+from assay.study.result import Cell
+
+MOST_TASKS = 40
+
+
+def saturation(cells: Sequence[Cell]) -> float:
+    """Where the colours end: the size that 95% of the cross-task cells stay below.
+
+    In-task cells are often ten times larger and would leave all others pale.
+    """
+    crossing = [abs(c.value) for c in cells if c.probe_task != c.query_task] or [abs(c.value) for c in cells]
+    finite = sorted(value for value in crossing if value < float("inf"))
+    return (finite[int(0.95 * (len(finite) - 1))] if finite else 0.0) or 1.0
+
+
+def bin_edges(limit: float) -> list[float]:
+    """Eight edges between nine colours, even steps, zero in the middle of the neutral one."""
+    step = 2 * limit / (len(DIVERGING) - 1)
+    return [step * (index - (len(DIVERGING) - 2) / 2) for index in range(len(DIVERGING) - 1)]
+
+
+def shown_tasks(cells: Sequence[Cell]) -> list[str]:
+    """Tasks in sorted order; of more than forty those with the largest cells."""
+    size: dict[str, float] = {}
+    for cell in cells:
+        for task in (cell.probe_task, cell.query_task):
+            size[task] = max(size.get(task, 0.0), abs(cell.value))
+    return sorted(sorted(size, key=lambda task: (-size[task], task))[:MOST_TASKS])
+
+
+def heat(
+    cells: Sequence[Cell], tasks: Sequence[str], limit: float, title: str, subtitle: str, width: int, height: int
+) -> dict[str, Any]:
+    """One square a cell, probe task down, query task across; blue helps, orange harms."""
+    place = {task: index for index, task in enumerate(tasks)}
+    names = {task: f"{index + 1:02d} {label(task, 16)}" for task, index in place.items()}
+    data = [
+        {
+            "p": names[cell.probe_task],
+            "q": names[cell.query_task],
+            "v": cell.value,
+            "text": f"{label(cell.probe_task)} → {label(cell.query_task)}: {number(cell.value)}",
+        }
+        for cell in cells
+        if cell.probe_task in place and cell.query_task in place and abs(cell.value) < float("inf")
+    ]
+    order = list(names.values())
+    size = 11 if len(tasks) <= 16 else 8
+    axis: dict[str, Any] = {"labelFontSize": size, "labelPadding": 3, "labelLimit": 96, "title": None}
+    chart = (
+        alt.Chart(rows(data))
+        .mark_rect()
+        .encode(
+            x=alt.X("q:O", sort=order, axis=alt.Axis(labelAngle=-60, **axis), scale=_squares(order)),
+            y=alt.Y("p:O", sort=order, axis=alt.Axis(**axis), scale=_squares(order)),
+            color=alt.Color(
+                "v:Q",
+                legend=None,
+                scale=alt.Scale(
+                    type="threshold", domain=bin_edges(limit), range=[colour.light for colour in DIVERGING]
+                ),
+            ),
+            description="text:N",
+        )
+    )
+    return finish(chart, title, subtitle, width, height)
+
+
+def _squares(order: Sequence[str]) -> alt.Scale:
+    return alt.Scale(domain=list(order), paddingInner=0.06, paddingOuter=0)
+
+
+def contributions(
+    values: Mapping[str, float],
+    control: Mapping[str, float],
+    order: Sequence[str],
+    colour: Colour,
+    frame: tuple[float, float],
+    title: str,
+    subtitle: str,
+    width: int,
+) -> dict[str, Any]:
+    """A line for each task: the strategy's in-task influence as a dot, the control's as a grey ring."""
+    names = {task: f"{index + 1:02d} {label(task, 18)}" for index, task in enumerate(order)}
+    own = [_dot(names[task], values[task], task) for task in order if task in values]
+    grey = [_dot(names[task], control[task], task) for task in order if task in control]
+    links = [
+        {"t": names[task], "a": values[task], "b": control[task]}
+        for task in order
+        if task in values and task in control
+    ]
+    y = alt.Y("t:O", sort=list(names.values()), axis=alt.Axis(title=None, labelLimit=120, grid=True))
+    x = alt.X("v:Q", axis=alt.Axis(title=None, tickCount=4, grid=False), scale=alt.Scale(domain=list(frame)))
+    chart = alt.layer(
+        zero_rule("x"),
+        alt.Chart(rows(links))
+        .mark_rule(strokeWidth=3, color=GRID.light, aria=False, clip=True)
+        .encode(y=y, x=alt.X("a:Q", title=None), x2="b"),
+        alt.Chart(rows(grey))
+        .mark_point(size=46, strokeWidth=1.8, color=CONTROL.light, opacity=1, clip=True)
+        .encode(y=y, x=x, description="text:N"),
+        alt.Chart(rows(own))
+        .mark_point(filled=True, size=52, color=colour.light, opacity=1, clip=True)
+        .encode(y=y, x=x, description="text:N"),
+    )
+    return finish(chart, title, subtitle, width, 84 + 19 * max(1, len(order)))
+
+
+def _dot(name: str, value: float, task: str) -> dict[str, Any]:
+    return {"t": name, "v": value, "text": f"{label(task)}: {number(value)}"}

@@ -1,0 +1,164 @@
+"""Influence over the checkpoints, as in the paper's Figures 1 to 3: lines with 95% bands and a zero line."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import altair as alt
+
+from assay.report.charts.base import finish, rows, zero_rule
+from assay.report.palette import INK, Colour
+from assay.report.words import has_interval, interval, label, number
+from assay.study.result import Curve, CurvePoint
+
+_DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A curve as it is drawn: its direct label, colour, and which dash of the list."""
+
+    curve: Curve
+    name: str
+    colour: Colour
+    dash: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Where each checkpoint stands on the x axis: by training step, or by name where steps are unknown."""
+
+    positions: Mapping[str, int | str]
+    steps: Sequence[int]
+
+    @classmethod
+    def of(cls, points: Sequence[CurvePoint]) -> "Steps":
+        steps = [point.step for point in points if point.step is not None]
+        if len(steps) == len(points) and len(set(steps)) == len(points):
+            return cls(dict(zip((p.checkpoint for p in points), steps, strict=True)), steps)
+        return cls({p.checkpoint: f"{i + 1} {label(p.checkpoint, 12)}" for i, p in enumerate(points)}, ())
+
+    def axis(self) -> alt.X:
+        if not self.steps:
+            named = alt.Axis(title="checkpoint", grid=False, labelAngle=-35, labelOverlap=True)
+            order = alt.Scale(domain=list(self.positions.values()), padding=0.1)
+            return alt.X("x:O", axis=named, sort=None, scale=order)
+        few = list(self.steps) if len(self.steps) <= 6 else alt.Undefined
+        axis = alt.Axis(title="training step", grid=False, tickCount=5, values=few, format="~s")
+        pad = 0 if len(self.steps) > 1 else 1
+        limits = [min(self.steps) - pad, max(self.steps) + pad]
+        return alt.X("x:Q", axis=axis, scale=alt.Scale(domain=limits, nice=False))
+
+
+def curves(
+    lines: Sequence[Line],
+    steps: Steps,
+    frame: tuple[float, float],
+    title: str,
+    subtitle: str,
+    *,
+    bands: bool,
+    direct_labels: bool,
+    width: int,
+    height: int,
+) -> dict[str, Any]:
+    """All lines in one frame. A direct label stands right of its line's end, moved apart where they crowd."""
+    points = [_row(line, index, point, steps) for index, line in enumerate(lines) for point in line.curve.points]
+    drawn = [row for row in points if row["y"] is not None]
+    x = steps.axis()
+    y = alt.Y(
+        "y:Q",
+        axis=alt.Axis(title=None, tickCount=5),
+        scale=alt.Scale(domain=list(frame), nice=False, zero=False),
+    )
+    keys = [f"k{index}" for index in range(len(lines))]
+    colour = alt.Color(
+        "k:N", legend=None, scale=alt.Scale(domain=keys, range=[line.colour.light for line in lines])
+    )
+    dash = alt.StrokeDash(
+        "k:N",
+        legend=None,
+        scale=alt.Scale(domain=keys, range=[_DASHES[line.dash % len(_DASHES)] for line in lines]),
+    )
+    kind = "Q" if steps.steps else "O"
+    layers: list[alt.Chart] = [zero_rule("y")]
+    if bands:
+        banded = rows([row for row in drawn if row["low"] is not None])
+        area = alt.Chart(banded).mark_area(opacity=0.16, clip=True, aria=False)
+        layers.append(area.encode(x=x, y=alt.Y("low:Q", title=None), y2="high", color=colour))
+        if len(steps.positions) == 1:
+            bar = alt.Chart(banded).mark_rule(strokeWidth=2, clip=True, aria=False)
+            layers.append(bar.encode(x=x, y="low:Q", y2="high", color=colour))
+    base = alt.Chart(rows(drawn))
+    layers.append(
+        base.mark_line(strokeWidth=2, aria=False, strokeJoin="round", clip=True).encode(
+            x=x, y=y, color=colour, strokeDash=dash
+        )
+    )
+    layers.append(
+        base.mark_point(filled=True, size=26, opacity=1, clip=False).encode(
+            x=x, y=y, color=colour, description="text:N"
+        )
+    )
+    if direct_labels:
+        layers.extend(_labels(lines, drawn, frame, height, colour, kind))
+    margin = 26 + 6.4 * max((len(label(line.name, 22)) for line in lines), default=0) if direct_labels else 6
+    return finish(alt.layer(*layers), title, subtitle, width, height, margin)
+
+
+def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, Any]:
+    estimate = point.estimate
+    known = has_interval(estimate)
+    return {
+        "k": f"k{index}",
+        "x": steps.positions.get(point.checkpoint),
+        "y": estimate.value if abs(estimate.value) < float("inf") else None,
+        "low": estimate.low if known else None,
+        "high": estimate.high if known else None,
+        "text": f"{line.name}, {label(point.checkpoint)}: {number(estimate.value)} {interval(estimate)}",
+    }
+
+
+def _labels(
+    lines: Sequence[Line],
+    drawn: Sequence[dict[str, Any]],
+    frame: tuple[float, float],
+    height: int,
+    colour: alt.Color,
+    kind: str,
+) -> list[alt.Chart]:
+    """A leader from each line's end to its name, in the margin right of the frame."""
+    ends = {row["k"]: row for row in drawn}
+    shown = [(f"k{index}", line) for index, line in enumerate(lines) if f"k{index}" in ends]
+    gap = (frame[1] - frame[0]) * 16 / (height - 90)
+    places = spread([ends[key]["y"] for key, _ in shown], gap, frame)
+    data = [
+        {"k": key, "x": ends[key]["x"], "y": ends[key]["y"], "at": place, "name": label(line.name, 22)}
+        for (key, line), place in zip(shown, places, strict=True)
+    ]
+    base = alt.Chart(rows(data))
+    leader = base.mark_rule(strokeWidth=1, opacity=0.7, xOffset=5, x2Offset=16, aria=False)
+    text = base.mark_text(align="left", baseline="middle", dx=19, fontSize=12, color=INK.light, aria=False)
+    return [
+        leader.encode(x=f"x:{kind}", x2="x", y="y:Q", y2="at", color=colour),
+        text.encode(x=f"x:{kind}", y="at:Q", text="name:N"),
+    ]
+
+
+def spread(values: Sequence[float], gap: float, frame: tuple[float, float]) -> list[float]:
+    """Places at least `gap` apart, in the order of `values`, as near to them as two sweeps bring them.
+
+    >>> spread([0.0, 0.0, 5.0], 1.0, (0.0, 10.0))
+    [0.0, 1.0, 5.0]
+    """
+    order = sorted(range(len(values)), key=lambda index: values[index])
+    places = list(values)
+    floor = frame[0]
+    for index in order:
+        places[index] = max(places[index], floor)
+        floor = places[index] + gap
+    ceiling = frame[1]
+    for index in reversed(order):
+        places[index] = min(places[index], ceiling)
+        ceiling = places[index] - gap
+    return places

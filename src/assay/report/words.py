@@ -1,0 +1,157 @@
+"""How the report says things: names, numbers and the one-line answer. Knows nothing of HTML or charts."""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+
+from assay.study.result import Context, Estimate, StudyResult, Verdict
+
+ESTIMATORS: dict[str, tuple[str, str]] = {
+    "relinf": ("Relative influence", "mean of ⟨g_z, g_q⟩ / ‖g_q‖², as published"),
+    "ratio_of_sums": ("Ratio of sums", "Σ ⟨g_z, g_q⟩ / Σ ‖g_q‖², steady where a ‖g_q‖ nearly vanishes"),
+    "median": ("Median", "median of ⟨g_z, g_q⟩ / ‖g_q‖², blind to a few extreme pairs"),
+    "cosine": ("Cosine of pairs", "mean of cos(g_z, g_q), blind to gradient length"),
+    "cosine_of_means": ("Cosine of means", "cosine of the tasks' mean gradients"),
+    "per_token": ("Relative influence per token", "⟨g_z, g_q⟩ · n_q / (n_z ‖g_q‖²), blind to completion length"),
+    "dot_per_token": ("Dot per probe token", "⟨g_z, g_q⟩ / n_z, in nats² per token"),
+    "minus_probe_loss": ("Minus probe loss", "−loss per probe token: the baseline without any gradient"),
+}
+
+SYMBOLS = {
+    "better": "▲",
+    "worse": "▼",
+    "like": "≈",
+    "helps": "▲",
+    "harms": "▼",
+    "none": "≈",
+    "undecided": "?",
+}
+TONES = {"better": "good", "helps": "good", "worse": "bad", "harms": "bad", "like": "even", "none": "even"}
+PHRASES = {"none": "no effect"}
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_BLANKS = re.compile(r"\s+")
+
+
+def printable(text: str) -> str:
+    """`text` with every character that neither HTML nor XML can carry shown as U+FFFD."""
+    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
+
+
+def label(text: str, limit: int = 28) -> str:
+    """One short line for a chart or table: printable, no line breaks or direction marks, clipped with “…”."""
+    line = _BLANKS.sub(" ", _BIDI.sub("", printable(text[: 8 * limit]))).strip()
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def estimator_label(name: str) -> str:
+    known = ESTIMATORS.get(name)
+    return known[0] if known else label(name.replace("_", " "), 40).capitalize()
+
+
+def estimator_meaning(name: str) -> str:
+    known = ESTIMATORS.get(name)
+    return known[1] if known else ""
+
+
+def code_label(code: str) -> str:
+    """A flag's code as words: `length_confound` is “length confound”."""
+    return label(re.sub(r"[_-]+", " ", code), 40)
+
+
+def outcome(verdict: Verdict) -> str:
+    """The word that leads: against the control where there is one, else against zero."""
+    return verdict.vs_control or verdict.vs_zero
+
+
+def places_for(estimates: Iterable[Estimate | None]) -> int:
+    """Decimals that show a typical interval's half-width with two digits, from 0 to 8."""
+    widths = sorted(
+        (estimate.high - estimate.low) / 2
+        for estimate in estimates
+        if estimate is not None and has_interval(estimate) and estimate.high > estimate.low
+    )
+    if not widths:
+        return 3
+    return min(8, max(0, 1 - math.floor(math.log10(widths[len(widths) // 2]))))
+
+
+def number(value: float, places: int = 3) -> str:
+    """A signed decimal with a true minus; beyond six digits before the point, in scientific notation."""
+    if not math.isfinite(value):
+        return "unknown"
+    text = f"{value:+.{places}f}" if abs(value) < 1e6 else f"{value:+.2e}"
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def has_interval(estimate: Estimate) -> bool:
+    return math.isfinite(estimate.low) and math.isfinite(estimate.high)
+
+
+def interval(estimate: Estimate, places: int = 3) -> str:
+    if not has_interval(estimate):
+        return "[no interval]"
+    return f"[{number(estimate.low, places)}, {number(estimate.high, places)}]"
+
+
+def count(amount: int, noun: str) -> str:
+    return f"{amount:,} {noun}" + ("" if amount == 1 else "s")
+
+
+def listed(names: Sequence[str]) -> str:
+    """“a”, “a and b”, “a, b and c”."""
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1] if names else ""
+
+
+def control_of(result: StudyResult) -> str | None:
+    return next((row.name for row in result.sets if row.role == "control"), None)
+
+
+def main_verdicts(result: StudyResult) -> tuple[Verdict, ...]:
+    """The verdicts by the study's own estimator; all of them where none is."""
+    return tuple(v for v in result.verdicts if v.estimator == result.estimator) or result.verdicts
+
+
+def answer(result: StudyResult) -> str:
+    """The one-line answer: what was found on the first query set, cross-task first, in one sentence each."""
+    verdicts = main_verdicts(result)
+    if not verdicts:
+        return "There is nothing to say yet: the study holds no verdict."
+    query_set = next((v.query_set for v in verdicts if not _undesired(result, v)), verdicts[0].query_set)
+    here = [v for v in verdicts if v.query_set == query_set]
+    contexts: tuple[Context, ...] = ("cross-task", "in-task")
+    sentences = [_tally(context, [v for v in here if v.context == context], result) for context in contexts]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _undesired(result: StudyResult, verdict: Verdict) -> bool:
+    return any(
+        row.name == verdict.query_set and row.role == "query" and row.direction == "undesired"
+        for row in result.sets
+    )
+
+
+def _tally(context: Context, verdicts: Sequence[Verdict], result: StudyResult) -> str:
+    if not verdicts:
+        return ""
+    control = control_of(result)
+    rival = label(control) if control else "the control"
+    phrases = {
+        "better": (f"does more than {rival}", f"do more than {rival}"),
+        "like": (f"does as much as {rival}", f"do as much as {rival}"),
+        "worse": (f"does less than {rival}", f"do less than {rival}"),
+        "helps": ("helps", "help"),
+        "none": ("has no effect", "have no effect"),
+        "harms": ("harms", "harm"),
+        "undecided": ("stays undecided", "stay undecided"),
+    }
+    parts = []
+    for word, (one, many) in phrases.items():
+        names = [label(v.probe_set) for v in verdicts if outcome(v) == word]
+        if names:
+            parts.append(f"{listed(names)} {one if len(names) == 1 else many}")
+    where = "On other tasks" if context == "cross-task" else "On its own task"
+    return f"{where}, {'; '.join(parts)}."
