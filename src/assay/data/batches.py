@@ -1,0 +1,47 @@
+"""Which examples share a batch, and how they look side by side. Knows nothing of models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from assay.data.example import Tokens
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PaddedBatch:
+    """Examples as rectangular arrays, padded on the right; padding has weight 0 and mask False."""
+
+    input_ids: Int[np.ndarray, "n t"]
+    attention_mask: Bool[np.ndarray, "n t"]
+    weights: Float[np.ndarray, "n t"]
+
+
+def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Positions of `lengths` in batches whose padded size, rows × longest, stays within `budget` tokens.
+
+    Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed the budget.
+    """
+    batches: list[list[int]] = []
+    for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        fits = batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget
+        if fits:
+            batches[-1].append(position)
+        else:
+            batches.append([position])
+    return batches
+
+
+def pad(tokens: Sequence[Tokens], pad_id: int = 0) -> PaddedBatch:
+    """Side by side, int64 ids and float32 weights, shape (examples, longest)."""
+    longest = max(len(example) for example in tokens)
+    shape = (len(tokens), longest)
+    input_ids = np.full(shape, pad_id, dtype=np.int64)
+    attention_mask = np.zeros(shape, dtype=bool)
+    weights = np.zeros(shape, dtype=np.float32)
+    for row, example in enumerate(tokens):
+        input_ids[row, : len(example)] = example.input_ids
+        attention_mask[row, : len(example)] = True
+        weights[row, : len(example)] = example.weights
+    return PaddedBatch(input_ids, attention_mask, weights)

@@ -1,0 +1,302 @@
+"""One forward and backward pass that yields the gradient of every example in a batch, exactly.
+
+Knows nothing of what the gradients are for. While it is in use the model is frozen, in evaluation mode, and
+watched; on leaving, everything about it is as it was.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from types import TracebackType
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from assay.data.batches import pad
+from assay.data.example import Tokens
+from assay.errors import ModelError, NumericsError
+from assay.gradients import head as heads
+from assay.gradients.capture import PerExampleLostError, watch
+from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained_parameters
+from assay.gradients.rules import Contribution, Dense, rule_for
+
+Consume = Callable[[str, list[Contribution]], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Examples side by side, padded on the right, on the model's device."""
+
+    ids: tuple[str, ...]
+    input_ids: Int[Tensor, "n t"]
+    weights: Float[Tensor, "n t"]
+    real: Bool[Tensor, "n t"]
+
+    @classmethod
+    def of(cls, tokens: Sequence[Tokens], device: torch.device) -> "Batch":
+        padded = pad(tokens)
+        return cls(
+            tuple(example.id for example in tokens),
+            torch.from_numpy(padded.input_ids).to(device),
+            torch.from_numpy(padded.weights).to(device),
+            torch.from_numpy(padded.attention_mask).to(device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Engine:
+    """Per-example gradients of the parameters of `model` that require gradients.
+
+    >>> with Engine(model) as engine:
+    ...     engine.check(tokens)
+    ...     losses = engine.run(batch, consume)
+
+    `run` calls `consume(parameter_name, contributions)` once for every trained parameter that the batch
+    touches; the parameter's per-example gradient is the sum of its contributions (more than one where modules
+    share the parameter). The engine must not be nested on one model.
+
+    Raises ModelError when nothing is trained, or the model has no head the engine can cut.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.head = heads.split(model)
+        self.trained = trained_parameters(model)
+        if not self.trained:
+            raise ModelError("No parameter of this model requires gradients, so there is nothing to measure.")
+        self.device = next(iter(self.trained.values())).device
+        self._names = {id(parameter): name for name, parameter in self.trained.items()}
+        self._modules = hooked_modules(model, list(self.trained.values()))
+        self._lost: set[str] = set()
+        self._calls: Counter[str] = Counter(dict.fromkeys(self._modules, 1))
+        self._stack = ExitStack()
+        self._hooks = ExitStack()
+        self._batch_size = 0
+        self._deferred: dict[str, list[Contribution]] = {}
+        self._consume: Consume = lambda name, contributions: None
+        self._head_is_trained = type(self.head.projection) is not nn.Linear or any(
+            id(parameter) in self._names for parameter in self.head.projection.parameters()
+        )
+        self._settle()
+
+    @property
+    def coverage(self) -> Coverage:
+        return coverage(self.model, self.trained, self._lost)
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether some trained parameter needs batches of one example."""
+        return bool(self._slow)
+
+    def __enter__(self) -> "Engine":
+        for module in self.model.modules():
+            checkpoints = getattr(module, "gradient_checkpointing", False) is True
+            self._stack.callback(setattr, module, "training", module.training)
+            # A layer checkpoints its activations only in training mode; its children (dropout) do not.
+            module.training = checkpoints
+            if checkpoints and hasattr(module, "_gradient_checkpointing_func"):
+                self._stack.callback(
+                    setattr, module, "_gradient_checkpointing_func", module._gradient_checkpointing_func
+                )
+                module.__dict__["_gradient_checkpointing_func"] = partial(checkpoint, use_reentrant=False)
+        for parameter in self.trained.values():
+            self._stack.callback(setattr, parameter, "grad", parameter.grad)
+            self._stack.callback(parameter.requires_grad_, True)
+        self._watch()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.close()
+        self._stack.close()
+
+    def check(self, tokens: Sequence[Tokens]) -> None:
+        """Look at the model before trusting it, with the shortest of `tokens`.
+
+        Modules that flatten examples together, or run twice in one pass, are found, and their parameters
+        handled accordingly. Then the loss is compared with the one of the model's own full logits.
+
+        Raises ModelError where the losses differ: the architecture does something to its logits that the
+        engine does not know.
+        """
+        shortest = min(tokens, key=len)
+        pair = Batch.of([shortest, shortest], self.device)
+        while (lost := self._first_lost(pair)) is not None:
+            self._lost.add(lost)
+            self._settle()
+            self._watch()
+        single = Batch.of([shortest], self.device)
+        ours = float(self.losses(single)[0])
+        with torch.no_grad():
+            logits = self.model(input_ids=single.input_ids, use_cache=False).logits[0, :-1]
+        losses = nn.functional.cross_entropy(logits.double(), single.input_ids[0, 1:], reduction="none")
+        theirs = float((losses * single.weights[0, 1:]).sum())
+        tolerance = 1e-3 if torch.finfo(logits.dtype).bits >= 32 else 5e-2
+        if not abs(ours - theirs) <= tolerance * max(1.0, abs(theirs)):
+            raise ModelError(
+                f"{type(self.model).__name__} computes a loss of {theirs:.5f} where its hidden states and "
+                f"output matrix give {ours:.5f}: its head is not one assay knows, so its gradients would be "
+                "wrong."
+            )
+
+    def losses(self, batch: Batch) -> Float[Tensor, "n"]:
+        """Loss of every example, float64, without gradients.
+
+        Raises NumericsError naming the example whose loss is not finite.
+        """
+        self._batch_size = len(batch)
+        with torch.no_grad():
+            hidden = heads.last_hidden(self.head, batch.input_ids)
+            owner, targets, weights, at_targets = _at_targets(batch, hidden)
+            if type(self.head.projection) is nn.Linear:
+                rows, _ = heads.frozen_loss(self.head, at_targets, targets, weights, gradient=False)
+            else:
+                self._batch_size = 1
+                rows = heads.trained_loss(self.head, at_targets, targets, weights)
+        return _finite(batch, _by_owner(rows, owner, len(batch)))
+
+    def run(self, batch: Batch, consume: Consume) -> Float[Tensor, "n"]:
+        """One forward and backward pass. Returns the loss of every example, float64.
+
+        Raises NumericsError naming the example whose loss is not finite.
+        """
+        self._batch_size, self._consume, self._deferred = len(batch), consume, {}
+        with torch.enable_grad():
+            hidden = heads.last_hidden(self.head, batch.input_ids)
+            owner, targets, weights, at_targets = _at_targets(batch, hidden)
+            if self._head_is_trained:
+                rows, grads = self._through_trained_head(at_targets, targets, weights, owner)
+            else:
+                rows, at_hidden = heads.frozen_loss(self.head, at_targets.detach(), targets, weights)
+                assert at_hidden is not None
+                grads = at_hidden
+            losses = _finite(batch, _by_owner(rows, owner, len(batch)))
+            if at_targets.requires_grad:
+                torch.autograd.backward(at_targets, grads)
+        for name in self._slow:
+            parameter = self.trained[name]
+            if parameter.grad is not None:
+                self._deferred[name] = [Dense(parameter.grad.reshape(1, -1))]
+                parameter.grad = None
+        deferred, self._deferred = self._deferred, {}
+        with torch.no_grad():
+            for name in list(deferred):
+                consume(name, deferred.pop(name))
+        return losses
+
+    def _through_trained_head(
+        self,
+        hidden: Float[Tensor, "c h"],
+        targets: Int[Tensor, "c"],
+        weights: Float[Tensor, "c"],
+        owner: Int[Tensor, "c"],
+    ) -> tuple[Float[Tensor, "c"], Float[Tensor, "c h"]]:
+        """Example by example, so that only one example's logits exist at a time."""
+        precision = torch.promote_types(hidden.dtype, torch.float32)
+        rows = torch.empty(len(targets), dtype=precision, device=self.device)
+        grads = torch.empty_like(hidden, requires_grad=False)
+        batch_size, self._batch_size = self._batch_size, 1
+        collected: dict[str, list[Contribution]] = {}
+        for example in sorted(set(owner.tolist())):
+            part = owner == example
+            leaf = hidden[part].detach().requires_grad_(True)
+            losses = heads.trained_loss(self.head, leaf, targets[part], weights[part])
+            torch.autograd.backward(losses.sum())
+            assert leaf.grad is not None
+            rows[part], grads[part] = losses.detach(), leaf.grad
+            for name, contributions in self._deferred.items():
+                collected.setdefault(name, []).extend(replace(c, example=example) for c in contributions)
+            self._deferred = {}
+        self._batch_size, self._deferred = batch_size, collected
+        return rows, grads
+
+    def _settle(self) -> None:
+        """Decide how each trained parameter's gradient is found."""
+        self._slow = frozenset(self.coverage.slow)
+        head = {id(parameter) for parameter in self.head.projection.parameters()}
+        seen: Counter[str] = Counter()
+        for name, module in self._modules.items():
+            for parameter in module.parameters(recurse=False):
+                if id(parameter) in self._names:
+                    seen[self._names[id(parameter)]] += 2 if id(parameter) in head else self._calls[name]
+        self._in_parts = frozenset(name for name, count in seen.items() if count > 1)
+
+    def _watch(self) -> None:
+        self._hooks.close()
+        for name, parameter in self.trained.items():
+            parameter.requires_grad_(name in self._slow)
+            parameter.grad = None
+        anchor = torch.zeros((), device=self.device, requires_grad=True)
+        for name, module in self._modules.items():
+            wanted = {
+                local: self._names[id(parameter)]
+                for local, parameter in module.named_parameters(recurse=False)
+                if id(parameter) in self._names and self._names[id(parameter)] not in self._slow
+            }
+            if wanted and name not in self._lost:
+                handle = watch(module, anchor, lambda: self._batch_size, self._receiver(module, wanted))
+                self._hooks.callback(handle.remove)
+
+    def _receiver(self, module: nn.Module, wanted: dict[str, str]) -> Callable[[Tensor, Tensor], None]:
+        rule = rule_for(module)
+        assert rule is not None
+
+        def receive(inputs: Tensor, output_grads: Tensor) -> None:
+            for local, name in wanted.items():
+                contribution = rule(module, inputs, output_grads, local)
+                if name in self._in_parts:
+                    self._deferred.setdefault(name, []).append(contribution)
+                else:
+                    self._consume(name, [contribution])
+
+        return receive
+
+    def _first_lost(self, batch: Batch) -> str | None:
+        """Name of a module that flattens examples together, found by a forward pass; counts calls beside."""
+        self._batch_size, self._calls = len(batch), Counter()
+        running: list[str] = []
+
+        def before(name: str, _module: nn.Module, _args: object) -> None:
+            self._calls[name] += 1
+            running.append(name)
+
+        with ExitStack() as hooks, torch.no_grad():
+            for name, module in self._modules.items():
+                if name not in self._lost:
+                    hooks.callback(module.register_forward_pre_hook(partial(before, name)).remove)
+            try:
+                heads.last_hidden(self.head, batch.input_ids)
+            except PerExampleLostError:
+                return running[-1]
+        self._settle()
+        return None
+
+
+def _at_targets(
+    batch: Batch, hidden: Float[Tensor, "n t h"]
+) -> tuple[Int[Tensor, "c"], Int[Tensor, "c"], Float[Tensor, "c"], Float[Tensor, "c h"]]:
+    """Of every learned token: its example, its id, its weight, and the hidden state that predicts it."""
+    owner, before = batch.weights[:, 1:].nonzero(as_tuple=True)
+    return owner, batch.input_ids[owner, before + 1], batch.weights[owner, before + 1], hidden[owner, before]
+
+
+def _by_owner(rows: Float[Tensor, "c"], owner: Int[Tensor, "c"], examples: int) -> Float[Tensor, "n"]:
+    """Sum the losses of rows into their examples, float64."""
+    return torch.zeros(examples, dtype=torch.float64, device=rows.device).index_add_(0, owner, rows.double())
+
+
+def _finite(batch: Batch, losses: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    bad = (~losses.isfinite()).nonzero().flatten().tolist()
+    if bad:
+        raise NumericsError(
+            f"The loss of example {batch.ids[bad[0]]!r} is not finite: the model has diverged, "
+            "or --dtype is too small."
+        )
+    return losses
