@@ -1,6 +1,8 @@
 """The checkpoints of one fine-tuning run, in the order they were trained. Holds no weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["adapter", "full", "base"]
@@ -35,3 +37,26 @@ class Trajectory:
     base_model: str | None
     loss_on: str | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def discover(
+        cls,
+        source: str | Path,
+        *,
+        base_model: str | None = None,
+        steps: Sequence[int] | None = None,
+        every: int | None = None,
+        include_base: bool = False,
+        allow_pickle: bool = False,
+    ) -> "Trajectory":
+        """The trajectory that a trainer left in `source`; see `assay.models.discover.discover`."""
+        from assay.models.discover import discover
+
+        return discover(
+            source,
+            base_model=base_model,
+            steps=steps,
+            every=every,
+            include_base=include_base,
+            allow_pickle=allow_pickle,
+        )

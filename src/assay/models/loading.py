@@ -1,0 +1,191 @@
+"""Loading a causal language model and a tokenizer with transformers: quietly, from safetensors, without remote code.
+
+Knows nothing of checkpoints or adapters.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from packaging.version import Version
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from assay.errors import ConfigError, ModelError
+
+Quantize = Literal["4bit"]
+
+DTYPES = {
+    "fp32": torch.float32,
+    "float32": torch.float32,
+    "bf16": torch.bfloat16,
+    "bfloat16": torch.bfloat16,
+    "fp64": torch.float64,
+    "float64": torch.float64,
+}
+DTYPE_ARGUMENT = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
+_TOKENIZER_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' own bars and warnings; what matters is raised as an error or checked by us."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU. ConfigError for what is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"The device '{name}' is not available here; try cpu or auto.") from error
+    return device
+
+
+def resolve_dtype(name: str) -> torch.dtype | None:
+    """A dtype by name; None for `auto`, which keeps what is stored."""
+    if name == "auto":
+        return None
+    if name not in DTYPES:
+        raise ConfigError(f"The dtype '{name}' is not one of auto, fp32, bf16, fp64.")
+    return DTYPES[name]
+
+
+def load_model(
+    source: str,
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    attention: str | None = None,
+    allow_pickle: bool = False,
+    quantize: Quantize | None = None,
+    revision: str | None = None,
+    strict: bool = False,
+) -> Any:
+    """A transformers causal language model in eval mode on `device`, every weight of which was found.
+
+    `strict` also refuses stored weights that the model has no place for (published models may hold some).
+    `dtype` None keeps the stored one, except that fp16, whose backward overflows without loss scaling, becomes
+    fp32. `attention` is transformers' `attn_implementation`. Raises ModelError.
+    """
+    options: dict[str, Any] = {DTYPE_ARGUMENT: dtype or "auto"}
+    if attention is not None:
+        options["attn_implementation"] = attention
+    if quantize is not None:
+        options["quantization_config"] = _four_bits(dtype)
+        options["device_map"] = {"": device}
+    try:
+        with quiet():
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                source,
+                trust_remote_code=False,
+                local_files_only=Path(source).exists(),
+                use_safetensors=None if allow_pickle else True,
+                output_loading_info=True,
+                revision=revision or "main",
+                **options,
+            )
+    except ImportError as error:
+        if "bitsandbytes" in str(error):
+            raise ModelError(_without_bitsandbytes(source)) from error
+        raise ModelError(f"The model {source} could not be loaded: {_first_sentence(error)}") from error
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise ModelError(_not_loaded(source, error)) from error
+    if missing := sorted(loading["missing_keys"]):
+        raise ModelError(f"The model {source} lacks {_listed(missing)}; its weights are not all there.")
+    if strict and (unexpected := sorted(loading["unexpected_keys"])):
+        raise ModelError(f"The model {source} holds unexpected weights: {_listed(unexpected)}.")
+    if mismatched := sorted(str(entry[0]) for entry in loading["mismatched_keys"]):
+        raise ModelError(
+            f"In the model {source} the shape of {_listed(mismatched)} is not the one config.json tells."
+        )
+    if dtype is None and model.dtype == torch.float16 and quantize is None:
+        model = model.float()
+    if quantize is None:
+        model = model.to(device)
+    return model.eval()
+
+
+def load_tokenizer(sources: Sequence[str]) -> Any:
+    """The tokenizer of the first of `sources` that has one, with its chat template as it stands.
+
+    A source that is no folder here is a hub id. Raises ModelError when none has a tokenizer that can be loaded.
+    """
+    reason = "there is none"
+    for source in sources:
+        folder = Path(source)
+        if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+            continue
+        try:
+            return _load_tokenizer(source, AutoTokenizer)
+        except _TOKENIZER_ERRORS as error:
+            reason = _first_sentence(error)
+        if (folder / "tokenizer.json").is_file():
+            # Another version of transformers named the class; tokenizer.json alone says how to tokenize.
+            try:
+                return _load_tokenizer(source, PreTrainedTokenizerFast)
+            except _TOKENIZER_ERRORS:
+                pass
+        if folder.is_dir():
+            break
+    raise ModelError(f"No tokenizer could be loaded from {' or '.join(sources)}: {reason}.")
+
+
+def _load_tokenizer(source: str, kind: Any) -> Any:
+    with quiet():
+        return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir())
+
+
+def _four_bits(dtype: torch.dtype | None) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype or torch.bfloat16,
+    )
+
+
+def _without_bitsandbytes(source: str) -> str:
+    return (
+        f"The model {source} is to be loaded in 4 bits, which needs bitsandbytes; "
+        "install it with `pip install 'assay[qlora]'`."
+    )
+
+
+def _not_loaded(source: str, error: Exception) -> str:
+    if not Path(source).exists():
+        return (
+            f"The base model '{source}' is neither a folder here nor could it be loaded from the hub; "
+            "say where it is with --base-model."
+        )
+    return f"The model {source} could not be loaded: {_first_sentence(error)}"
+
+
+def _first_sentence(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:300] or type(error).__name__
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
