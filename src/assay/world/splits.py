@@ -1,0 +1,50 @@
+"""Which problems belong to which split, and the random streams they are drawn from.
+
+A problem's content alone decides its split, so the splits are disjoint whatever is drawn, by whatever seed.
+"""
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+
+from assay.errors import ConfigError
+from assay.world.problem import Difficulty, Problem, Task
+from assay.world.words import World
+
+Split = Literal["base", "probe", "query"]
+_TRIES = 2000
+
+
+def split_of(problem: Problem) -> Split:
+    """60% of all problems are "base" (pretraining and fine-tuning), 20% "probe", 20% "query"."""
+    share = hashlib.sha256(f"{problem.task}\n{problem.query}".encode()).digest()[0] % 5
+    return "probe" if share == 3 else "query" if share == 4 else "base"
+
+
+def stream(*names: str | int) -> np.random.Generator:
+    """A random stream of its own for every sequence of names."""
+    seed = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
+    return np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
+
+
+def draw(
+    task: Task,
+    world: World,
+    rng: np.random.Generator,
+    split: Split,
+    difficulty: Difficulty,
+    avoid: frozenset[str] | set[str] = frozenset(),
+) -> Problem:
+    """A problem of `split` whose query is not in `avoid`.
+
+    Raises ConfigError when the task runs out of different problems.
+    """
+    for _ in range(_TRIES):
+        problem = task.problem(world, rng, difficulty)
+        if split_of(problem) == split and problem.query not in avoid:
+            return problem
+    raise ConfigError(
+        f"The task {task.name!r} has no more different problems at difficulty {difficulty} in the split "
+        f"{split!r}; ask for fewer examples per task."
+    )

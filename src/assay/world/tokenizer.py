@@ -1,0 +1,52 @@
+"""The world's tokenizer: one token per word, digit or punctuation mark, and a plain chat template.
+
+Decoding joins tokens by spaces, so "47," comes back as "4 7 ,"; encoding either gives the same ids.
+"""
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from assay.world.words import World
+
+PAD, UNKNOWN, BOS, END = "<|pad|>", "<|unknown|>", "<|bos|>", "<|end|>"
+ROLES = ("system", "user", "assistant")
+SPECIAL = (PAD, UNKNOWN, BOS, END, *(f"<|{role}|>" for role in ROLES))
+
+CHAT_TEMPLATE = (
+    "{{ bos_token }}"
+    "{% for message in messages %}"
+    "{% if message['role'] not in ['system', 'user', 'assistant'] %}"
+    "{{ raise_exception('this template knows system, user and assistant turns only') }}"
+    "{% endif %}"
+    "{{ '<|' + message['role'] + '|>' + message['content'] + eos_token }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
+    """A fast tokenizer over `world.vocabulary`; special tokens come first, then the words, sorted.
+
+    The end-of-turn token is the EOS token. A word outside the world becomes the unknown token.
+    """
+    ids = {token: i for i, token in enumerate((*SPECIAL, *world.vocabulary))}
+    core = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Punctuation(behavior="isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+        ]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        bos_token=BOS,
+        eos_token=END,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        additional_special_tokens=[f"<|{role}|>" for role in ROLES],
+        clean_up_tokenization_spaces=False,
+        model_max_length=128,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
