@@ -10,11 +10,12 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from assay.errors import ModelError
+from assay.fingerprint import fingerprint
 from assay.models.bases import read_adapter_config
 from assay.models.folders import Weights
-from assay.models.full import require_same_names, require_shape
 from assay.models.loading import quiet
-from assay.models.weights import tensor_shapes, tensors
+from assay.models.placing import copy_tensors, require_same_tensors
+from assay.models.weights import stored_shapes, tensors
 
 PREFIX = "base_model.model."
 NOT_COMPUTED_WITH = {
@@ -55,9 +56,10 @@ class Adapter:
 
     @classmethod
     def attach(cls, base: Any, weights: Weights, *, dtype: torch.dtype | None) -> "Adapter":
-        """Wrap `base` in the structure that the folder of `weights` describes, embeddings resized where the adapter holds them.
+        """Wrap `base` in the structure that the folder of `weights` describes; the weights are still fresh.
 
-        `dtype` None keeps adapters in fp32 on a half-precision base, as PEFT trains them. Raises ModelError.
+        Embeddings that the adapter stores give the base their number of rows. `dtype` None keeps adapters in
+        fp32 on a half-precision base, as PEFT trains them. Raises ModelError.
         """
         folder = weights.folder
         config = read_adapter_config(folder)
@@ -76,25 +78,20 @@ class Adapter:
         model.eval()
         return cls(model, _targets(model, weights), base_parameters, config)
 
-    @torch.no_grad()
     def load(self, weights: Weights) -> None:
-        """Copy a checkpoint's adapter in place. ModelError unless it has the same structure, name by name."""
-        folder = weights.folder
-        self._require_same_structure(folder)
-        read: set[str] = set()
-        unexpected: list[str] = []
-        for name, tensor in tensors(weights.files):
-            if name not in self._targets:
-                unexpected.append(name)
-                continue
-            require_shape(str(folder), name, tensor, self._targets[name])
-            self._targets[name].copy_(tensor)
-            read.add(name)
-        require_same_names(str(folder), self._targets.keys() - read, unexpected)
+        """Copy a checkpoint's adapter in place; where its structure differs ModelError, and nothing moves."""
+        self._require_same_structure(weights.folder)
+        require_same_tensors(str(weights.folder), stored_shapes(weights.files), self._targets)
+        copy_tensors(tensors(weights.files), self._targets)
+
+    @property
+    def structure_digest(self) -> str:
+        """Digest of what the configuration computes with, wherever the base lies."""
+        return fingerprint({key: value for key, value in self.config.items() if key not in NOT_COMPUTED_WITH})
 
     @torch.no_grad()
     def switch(self, on: bool) -> None:
-        """On: the adapter computes and alone is trained. Off: the base as it was, every parameter of it trained."""
+        """On: the adapter computes and is what is trained. Off: the base as it was, all of it trained."""
         if on:
             self.model.base_model.enable_adapter_layers()
         else:
@@ -111,7 +108,7 @@ class Adapter:
             ours, other = _comparable(self.config.get(field)), _comparable(theirs.get(field))
             if ours != other:
                 raise ModelError(
-                    f"The adapter in {folder} was made with {field}={other}, the one loaded first with {ours}; "
+                    f"The adapter in {folder} was made with {field}={other}, the one loaded first with {ours}: "
                     "the checkpoints of a trajectory must be of one run."
                 )
 
@@ -126,18 +123,18 @@ def _peft_config(folder: Path) -> Any:
         ) from error
     if config.is_prompt_learning:
         raise ModelError(
-            f"The adapter in {folder} is of type {config.peft_type.value}; prompt tuning is not supported, LoRA and "
-            "its kin are."
+            f"The adapter in {folder} is of type {config.peft_type.value}, which trains inputs and no weights; "
+            "LoRA and its kin are supported."
         )
     config.inference_mode = False
     return config
 
 
 def _targets(model: Any, weights: Weights) -> dict[str, Tensor]:
-    """File names of the adapter's tensors → the live tensors, resized embeddings included where files hold them."""
+    """Names in the adapter's files → live tensors, with the embeddings where the files hold them."""
     targets: dict[str, Tensor] = dict(get_peft_model_state_dict(model, save_embedding_layers=False))
     state = model.state_dict()
-    for name in _stored_shapes(weights):
+    for name in stored_shapes(weights.files):
         if name not in targets and name in state and _is_embedding(model, name):
             targets[name] = state[name]
     return targets
@@ -148,7 +145,7 @@ def _resize_embeddings(base: Any, weights: Weights) -> None:
     rows = base.get_input_embeddings().weight.shape[0]
     stored = {
         shape[0]
-        for name, shape in _stored_shapes(weights).items()
+        for name, shape in stored_shapes(weights.files).items()
         if len(shape) == 2 and "lora_" not in name and _is_embedding(base, name)
     }
     if len(stored) > 1:
@@ -168,12 +165,6 @@ def _is_embedding(model: Any, stored_name: str) -> bool:
         for path, module in model.named_modules()
         if any(module is embedding for embedding in embeddings)
     )
-
-
-def _stored_shapes(weights: Weights) -> dict[str, tuple[int, ...]]:
-    if weights.pickled:
-        return {name: tuple(tensor.shape) for name, tensor in tensors(weights.files)}
-    return {name: shape for path in weights.files for name, shape in tensor_shapes(path).items()}
 
 
 def _comparable(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Which checkpoints a trainer left in a folder, in the order they were trained. Reads no tensors.
 
 Understands the folders of transformers' Trainer and so those of TRL, LLaMA-Factory, Axolotl and ms-swift
-(`docs/models.md` lists what is read from where), single checkpoints, final adapters, plain models and hub ids.
+(`docs/models.md` lists what is read from where), single checkpoints, final adapters, plain models, hub ids.
 """
 
 import re
@@ -33,7 +33,7 @@ def discover(
     """The trajectory in a trainer's folder, a checkpoint's folder, a model's folder, or under a hub id.
 
     `base_model` overrides the base that the folder names. `steps` keeps the checkpoints of these steps;
-    `every=n` keeps every n-th checkpoint counted back from the last, so the last is always kept. `include_base`
+    `every=n` keeps every n-th checkpoint counted back from the last, which is always kept. `include_base`
     puts the untrained base before the first, as step 0. Raises ModelError with what to do.
     """
     path = Path(source).expanduser()
@@ -143,13 +143,14 @@ def _base_of(found: Sequence[_Found], run: Path) -> str | None:
     bases = sorted({base_of_adapter(Path(one.checkpoint.source), run) for one in found})
     if len(bases) > 1:
         raise ModelError(
-            f"The adapters in {run} name different base models ({', '.join(bases)}); name the right one with --base-model."
+            f"The adapters in {run} name different base models ({', '.join(bases)}); "
+            "name the right one with --base-model."
         )
     return bases[0]
 
 
 def _on_hub(name: str, base_model: str | None) -> Trajectory:
-    """A trajectory of one under an `owner/name`; a path whose first folder exists is taken for a slip of the pen."""
+    """A trajectory of one under an `owner/name`; where a folder `owner` is here, a mistyped path is meant."""
     owner, _, rest = name.partition("/")
     if not rest or not is_hub_id(name) or Path(owner).exists():
         raise ModelError(f"There is no folder {name}.")
@@ -198,14 +199,15 @@ def _nothing_in(path: Path) -> str:
         return f"{path} is empty; give the folder that the trainer wrote."
     if tuned := [child.name for child in folders if TORCHTUNE.fullmatch(child.name)]:
         return (
-            f"{path} holds torchtune's folders ({', '.join(tuned[:3])}), which are not read as one run; give one of "
-            "them, if it holds an adapter or a model in safetensors, as a checkpoint of its own."
+            f"{path} holds torchtune's folders ({', '.join(tuned[:3])}), which are not read as one run; "
+            "give one that holds an adapter or a model in safetensors as a checkpoint of its own."
         )
     runs = [
         child.name for child in folders if any(CHECKPOINT.fullmatch(inner.name) for inner in child.iterdir())
     ]
     if runs:
-        return f"{path} holds no checkpoints itself, but these folders in it do: {', '.join(runs[:5])}; give one of them."
+        names = ", ".join(runs[:5])
+        return f"{path} holds no checkpoints itself, but these folders in it do: {names}; give one of them."
     return (
         f"{path} holds no checkpoint, adapter or model (no checkpoint-N, adapter_model.safetensors or "
         "model.safetensors); give the folder that the trainer wrote."

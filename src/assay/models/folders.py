@@ -60,8 +60,8 @@ def find_weights(folder: Path, *, allow_pickle: bool = False) -> Weights | None:
             return pickled
         listed = pickled.files[0].name
         raise ModelError(
-            f"The weights in {folder} are a pickle ({listed}), which can run code when it is loaded; save them "
-            "as safetensors, or allow pickles (then only their tensors are read)."
+            f"The weights in {folder} are a pickle ({listed}), which can run code when it is loaded; "
+            "save them as safetensors, or allow pickles (then nothing but tensors is read)."
         )
     _refuse_distributed(folder, names)
     if any(SHARD.fullmatch(name) for name in names):
@@ -123,7 +123,7 @@ def _refuse_distributed(folder: Path, names: set[str]) -> None:
     if "pytorch_model_fsdp.bin" in names:
         raise ModelError(
             f"{folder} holds a full FSDP state in a pickle (pytorch_model_fsdp.bin); load it with "
-            "`torch.load(..., weights_only=True)` and save it with the model's `save_pretrained(state_dict=...)`."
+            "`torch.load(..., weights_only=True)` and save it by `model.save_pretrained(state_dict=...)`."
         )
     if "zero_to_fp32.py" in names or any(ZERO_STEP.fullmatch(name) for name in names):
         raise ModelError(

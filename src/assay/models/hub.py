@@ -14,7 +14,7 @@ def is_hub_id(name: str) -> bool:
 
 
 def fetch(repository: str, filename: str, *, revision: str | None = None) -> Path | None:
-    """The local copy of one file of a hub repository, downloaded if needed; None if the repository has no such file.
+    """The local copy of one file of a hub repository, downloaded if needed; None if it has no such file.
 
     Raises ModelError when the repository does not exist, is closed to the user, or cannot be reached.
     """
@@ -25,7 +25,7 @@ def fetch(repository: str, filename: str, *, revision: str | None = None) -> Pat
         return Path(hf_hub_download(repository, filename, revision=revision))
     except LocalEntryNotFoundError as error:
         raise ModelError(
-            f"'{repository}' is no folder here, and the hub could not be reached to look for a model of that name."
+            f"'{repository}' is no folder here, and the hub could not be reached to look for such a model."
         ) from error
     except EntryNotFoundError:
         return None

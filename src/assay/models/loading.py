@@ -1,4 +1,4 @@
-"""Loading a causal language model and a tokenizer with transformers: quietly, from safetensors, without remote code.
+"""Loading causal language models and tokenizers with transformers: quietly, strictly, without remote code.
 
 Knows nothing of checkpoints or adapters.
 """
@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as transformers_logging
 
 from assay.errors import ConfigError, ModelError
+from assay.models.placing import listed
 
 Quantize = Literal["4bit"]
 
@@ -84,8 +85,8 @@ def load_model(
     """A transformers causal language model in eval mode on `device`, every weight of which was found.
 
     `strict` also refuses stored weights that the model has no place for (published models may hold some).
-    `dtype` None keeps the stored one, except that fp16, whose backward overflows without loss scaling, becomes
-    fp32. `attention` is transformers' `attn_implementation`. Raises ModelError.
+    `dtype` None keeps the stored one, except that fp16 becomes fp32: its backward overflows without scaling.
+    `attention` is transformers' `attn_implementation`. Raises ModelError.
     """
     options: dict[str, Any] = {DTYPE_ARGUMENT: dtype or "auto"}
     if attention is not None:
@@ -110,13 +111,13 @@ def load_model(
         raise ModelError(f"The model {source} could not be loaded: {_first_sentence(error)}") from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise ModelError(_not_loaded(source, error)) from error
-    if missing := sorted(loading["missing_keys"]):
-        raise ModelError(f"The model {source} lacks {_listed(missing)}; its weights are not all there.")
-    if strict and (unexpected := sorted(loading["unexpected_keys"])):
-        raise ModelError(f"The model {source} holds unexpected weights: {_listed(unexpected)}.")
-    if mismatched := sorted(str(entry[0]) for entry in loading["mismatched_keys"]):
+    if missing := loading["missing_keys"]:
+        raise ModelError(f"The model {source} lacks {listed(missing)}; its weights are not all there.")
+    if strict and (unexpected := loading["unexpected_keys"]):
+        raise ModelError(f"The model {source} holds unexpected weights: {listed(unexpected)}.")
+    if mismatched := [str(entry[0]) for entry in loading["mismatched_keys"]]:
         raise ModelError(
-            f"In the model {source} the shape of {_listed(mismatched)} is not the one config.json tells."
+            f"In the model {source} the shape of {listed(mismatched)} is not the one config.json tells."
         )
     if dtype is None and model.dtype == torch.float16 and quantize is None:
         model = model.float()
@@ -128,7 +129,7 @@ def load_model(
 def load_tokenizer(sources: Sequence[str]) -> Any:
     """The tokenizer of the first of `sources` that has one, with its chat template as it stands.
 
-    A source that is no folder here is a hub id. Raises ModelError when none has a tokenizer that can be loaded.
+    A source that is no folder here is a hub id. Raises ModelError when no tokenizer can be loaded.
     """
     reason = "there is none"
     for source in sources:
@@ -184,8 +185,3 @@ def _not_loaded(source: str, error: Exception) -> str:
 
 def _first_sentence(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:300] or type(error).__name__
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - 3
-    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")

@@ -34,7 +34,7 @@ class Position:
 
 
 def read_position(folder: Path) -> Position:
-    """The position of the checkpoint in `folder`; its name gives the step where the trainer's state is absent."""
+    """The position of the checkpoint in `folder`; without trainer's state its name gives the step."""
     named = CHECKPOINT.fullmatch(folder.resolve().name)
     step = int(named[1]) if named else None
     if not (folder / STATE).is_file():

@@ -26,10 +26,10 @@ RECIPE_FILE = "recipe.json"
 class FineTuneRecipe:
     """How to fine-tune. Batches are of examples; `micro_batch` of them go through the model at once.
 
-    `learning_rate` is reached after `warmup_steps` and under "linear" falls to `final_learning_rate` at the last
-    step. `max_steps` overrides `epochs`. `save_every` counts optimizer steps; the last step is saved too.
-    `precision`: bf16 computes in bf16 with trained weights kept in fp32, auto is bf16 on a GPU that has it, else
-    fp32. `full_finetuning` trains every weight and ignores the LoRA fields.
+    `learning_rate` is reached after `warmup_steps` and under "linear" falls to `final_learning_rate` at the
+    last step. `max_steps` overrides `epochs`. `save_every` counts optimizer steps; the last is saved too.
+    `precision`: bf16 computes in bf16 with trained weights kept in fp32; auto is bf16 on a GPU that has it,
+    else fp32. `full_finetuning` trains every weight and ignores the LoRA fields.
     """
 
     lora_r: int = 64
@@ -63,7 +63,7 @@ class FineTuneRecipe:
             raise ConfigError("The recipe's epochs and max_steps must be above 0.")
         if self.batch_size % self.examples_at_once:
             raise ConfigError(
-                f"The recipe's batch_size {self.batch_size} is not a multiple of its micro_batch {self.micro_batch}."
+                f"The recipe's batch_size {self.batch_size} is no multiple of micro_batch {self.micro_batch}."
             )
         if self.schedule not in ("linear", "constant") or self.precision not in ("fp32", "bf16", "auto"):
             raise ConfigError(
@@ -84,8 +84,8 @@ class FineTuneRecipe:
     def rate(self, step: int, steps: int) -> float:
         """Learning rate of optimizer step `step`, counted from 0, of `steps`.
 
-        Linear warm-up that reaches the full rate at step `warmup_steps`, then constant or linear to the final rate
-        at the last step.
+        Linear warm-up that reaches the full rate at step `warmup_steps`, then constant, or linear down to the
+        final rate at the last step.
         """
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / (self.warmup_steps + 1)
@@ -109,10 +109,10 @@ def fine_tune(
     """Fine-tune `base_model` on `tokens` into `out/checkpoint-N/` folders and return their trajectory.
 
     The loss of a batch is Σ weights · (−log p) over all its examples, divided by the number of learned tokens
-    (weight above 0), as transformers' Trainer averages. With `resume`, a run that was cut off goes on from its
-    last whole checkpoint and one that is finished is returned as it is; without, `out` must be empty. Base,
-    data and recipe are kept in `out/recipe.json`. Raises ResumeError when `out` was made with others, DataError
-    when nothing is learned, ModelError, ConfigError, and NumericsError when the loss is not finite.
+    (weight above 0), as transformers' Trainer averages. With `resume`, a run that was cut off goes on from
+    its last whole checkpoint and one that is finished is returned as it is; without, `out` must be empty.
+    Base, data and recipe are kept in `out/recipe.json`. Raises ResumeError when `out` was made with others,
+    DataError when nothing is learned, ModelError, ConfigError, and NumericsError when the loss is not finite.
     """
     out = Path(out)
     base = given_base(str(base_model))
@@ -168,12 +168,13 @@ def _claim(out: Path, settings: dict[str, Any], resume: bool) -> None:
     differing = differing_fields(settings, read_json(path))
     if differing:
         raise ResumeError(
-            f"{out} holds a fine-tuning run with another {', '.join(differing)}; give another folder, or the same settings."
+            f"{out} holds a fine-tuning run with another {', '.join(differing)}; "
+            "give another folder, or the same settings."
         )
 
 
 def _last_whole_checkpoint(out: Path) -> Path | None:
-    """The latest checkpoint that training can go on from; `trainer_state.json` is what Trainer writes last."""
+    """The latest checkpoint that training can go on from; Trainer writes `trainer_state.json` last."""
     needed = ("optimizer.pt", "scheduler.pt", "trainer_state.json")
     whole = [
         folder

@@ -19,12 +19,12 @@ from assay.fingerprint import digest, fingerprint
 from assay.models.adapters import Adapter
 from assay.models.bases import read_adapter_config
 from assay.models.folders import ADAPTER, ADAPTER_CONFIG, Weights, find_weights
-from assay.models.full import copy_weights, names_match
 from assay.models.hub import fetch
 from assay.models.loading import Quantize, load_model, load_tokenizer, resolve_device, resolve_dtype
+from assay.models.placing import copy_tensors, require_same_tensors
 from assay.models.position import CHECKPOINT
 from assay.models.trajectory import Checkpoint, Trajectory
-from assay.models.weights import content_digest, tensors
+from assay.models.weights import content_digest, stored_shapes, tensors
 
 NOT_ARCHITECTURE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version", "use_cache"}
 
@@ -79,6 +79,7 @@ class Session:
         self.tokenizer = tokenizer
         self._adapter = adapter
         self._options = options
+        self._description = self._describe()
 
     @classmethod
     def open(
@@ -94,8 +95,8 @@ class Session:
     ) -> "Session":
         """Load the base, the structure of the adapter if there is one, and the first checkpoint's weights.
 
-        `dtype` is auto, fp32, bf16 or fp64; auto keeps the stored dtype of the base (fp16 becomes fp32) and holds
-        adapters in fp32 at least, as PEFT does when it trains. `attention` is transformers' `attn_implementation`.
+        `dtype` is auto, fp32, bf16 or fp64; auto keeps the stored dtype of the base (fp16 becomes fp32) and
+        holds adapters in fp32, as PEFT does in training. `attention` is transformers' `attn_implementation`.
         `quantize="4bit"` loads the base as QLoRA does. Raises ModelError, ConfigError.
         """
         if not trajectory.checkpoints:
@@ -127,15 +128,33 @@ class Session:
         return self.model
 
     def describe(self) -> dict[str, Any]:
-        """What of model and software enters a fingerprint, JSON-like. `parameters` counts those trained now."""
+        """What of model and software enters a fingerprint, JSON-like; the same whichever checkpoint is loaded.
+
+        `parameters` counts those of the run's own kind, trained and in all. Places of folders do not enter.
+        """
+        return dict(self._description)
+
+    def weights_digest(self, checkpoint: Checkpoint) -> str:
+        """Digest of a checkpoint's weight files, 16 hex digits, the same wherever the folder lies.
+
+        See `weights.content_digest`: whole files up to 256 MiB, header and evenly spaced pieces above. Of
+        full weights on the hub it is the name and the commit that was loaded.
+        """
+        if checkpoint.kind == "adapter":
+            return content_digest(_adapter_files(checkpoint, self._options.allow_pickle).files)
+        return self._full_digest(checkpoint.source)
+
+    def _describe(self) -> dict[str, Any]:
         model: Any = self.model
         parameters = list(model.parameters())
         trained = [parameter for parameter in parameters if parameter.requires_grad]
+        base = self.trajectory.base_model
         return {
-            "base_model": self.trajectory.base_model,
+            "base_model": Path(base).name if base and Path(base).is_dir() else base,
+            "base_digest": self._full_digest(base) if self._adapter and base else None,
             "kind": self.checkpoint.kind,
             "config_digest": _config_digest(model.config),
-            "adapter_config_digest": fingerprint(self._adapter.config) if self._adapter else None,
+            "adapter_config_digest": self._adapter.structure_digest if self._adapter else None,
             "parameters": {
                 "trained": sum(parameter.numel() for parameter in trained),
                 "total": sum(parameter.numel() for parameter in parameters),
@@ -152,19 +171,11 @@ class Session:
             },
         }
 
-    def weights_digest(self, checkpoint: Checkpoint) -> str:
-        """Digest of a checkpoint's weight files, 16 hex digits, the same wherever the folder lies.
-
-        See `weights.content_digest`: whole files up to 256 MiB, header and evenly spaced pieces above. Of full
-        weights on the hub the name and the commit that was loaded are digested.
-        """
-        allow_pickle = self._options.allow_pickle
-        if checkpoint.kind == "adapter":
-            return content_digest(_adapter_files(checkpoint, allow_pickle).files)
-        if Path(checkpoint.source).is_dir():
-            return content_digest(_full_files(checkpoint, allow_pickle).files)
+    def _full_digest(self, source: str) -> str:
+        if Path(source).is_dir():
+            return content_digest(_full_files(source, self._options.allow_pickle).files)
         config: Any = self.model.config
-        return fingerprint({"model": checkpoint.source, "commit": getattr(config, "_commit_hash", None)})
+        return fingerprint({"model": source, "commit": getattr(config, "_commit_hash", None)})
 
     def _load(self, checkpoint: Checkpoint) -> None:
         if self._adapter is not None and checkpoint.kind == "base":
@@ -176,13 +187,19 @@ class Session:
             self._load_full(checkpoint)
 
     def _load_full(self, checkpoint: Checkpoint) -> None:
+        targets = self.model.state_dict()
         if Path(checkpoint.source).is_dir():
-            weights = _full_files(checkpoint, self._options.allow_pickle)
-            if weights.pickled or names_match(self.model, weights.files):
-                copy_weights(self.model, tensors(weights.files), checkpoint.source)
+            weights = _full_files(checkpoint.source, self._options.allow_pickle)
+            stored = stored_shapes(weights.files)
+            if weights.pickled or stored.keys() <= targets.keys():
+                require_same_tensors(checkpoint.source, stored, targets)
+                copy_tensors(tensors(weights.files), targets)
                 return
-        converted = self._options.load(checkpoint.source, strict=checkpoint.kind == "full")
-        copy_weights(self.model, converted.state_dict().items(), checkpoint.source)
+        # transformers renames or fuses some architectures' weights when it loads them.
+        converted = self._options.load(checkpoint.source, strict=checkpoint.kind == "full").state_dict()
+        shapes = {name: tuple(tensor.shape) for name, tensor in converted.items()}
+        require_same_tensors(checkpoint.source, shapes, targets)
+        copy_tensors(converted.items(), targets)
 
 
 def checkpoint_gradients(model: Any) -> None:
@@ -226,10 +243,10 @@ def _adapter_files(checkpoint: Checkpoint, allow_pickle: bool) -> Weights:
     return weights
 
 
-def _full_files(checkpoint: Checkpoint, allow_pickle: bool) -> Weights:
-    weights = find_weights(Path(checkpoint.source), allow_pickle=allow_pickle)
+def _full_files(source: str, allow_pickle: bool) -> Weights:
+    weights = find_weights(Path(source), allow_pickle=allow_pickle)
     if weights is None or weights.kind != "full":
-        raise ModelError(f"The weights in {checkpoint.source} are not there any more.")
+        raise ModelError(f"The weights in {source} are not there any more.")
     return weights
 
 
@@ -245,7 +262,7 @@ def _require_rows_for_tokens(model: Any, tokenizer: Any, checkpoint: Checkpoint)
     if len(tokenizer) > rows:
         raise ModelError(
             f"The tokenizer of {checkpoint.source} has {len(tokenizer)} tokens but the model only {rows} "
-            "embeddings: the run added tokens whose embeddings were not saved, or the base model is another one."
+            "embeddings; the run added tokens whose embeddings were not saved, or its base is another model."
         )
 
 

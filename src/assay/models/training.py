@@ -1,4 +1,4 @@
-"""One training run by transformers' Trainer and PEFT, on tokens with loss weights. Knows nothing of recipes' files."""
+"""One training run by transformers' Trainer and PEFT, on tokens with loss weights. Knows no data formats."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def train(
     last: Path | None,
     device: str,
 ) -> None:
-    """Train for `steps` optimizer steps into `out/checkpoint-N/`, going on from the checkpoint `last` if there is one."""
+    """Train up to optimizer step `steps` into `out/checkpoint-N/`, from the checkpoint `last` if any."""
     on = resolve_device(device)
     bf16 = recipe.precision == "bf16" or (
         recipe.precision == "auto" and on.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -82,7 +82,7 @@ def train(
 
 
 def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, bf16: bool) -> Any:
-    """The base with a fresh LoRA, or all of it trained. Trained weights are fp32; a frozen base is bf16 under bf16."""
+    """The base with a fresh LoRA, or all of it trained. Trained weights are fp32; bf16 is for a frozen base."""
     dtype = torch.bfloat16 if bf16 and not recipe.full_finetuning else torch.float32
     model = load_model(base, device=device, dtype=dtype)
     if recipe.full_finetuning:
@@ -107,10 +107,11 @@ def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, 
 
 
 class WeightedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
-    """Trainer with the loss Σ w · (−log p) / (number of tokens with w > 0), over a whole batch of accumulated parts."""
+    """Trainer with the loss Σ w · (−log p) / (number of tokens with w > 0) over a whole accumulated batch."""
 
     recipe: "FineTuneRecipe"
     steps: int
+    lr_scheduler: torch.optim.lr_scheduler.LRScheduler | None
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[dict[str, Tensor]], num_batches: int, device: torch.device
@@ -138,7 +139,7 @@ class WeightedTrainer(Trainer):  # type: ignore[misc]  # transformers is untyped
         loss = (losses * weights[learned]).sum() / count
         if not torch.isfinite(loss):
             raise NumericsError(
-                f"The training loss is not finite at step {self.state.global_step + 1}; lower the learning rate."
+                f"The training loss is not finite in step {self.state.global_step + 1}; lower learning_rate."
             )
         return (loss, outputs) if return_outputs else loss
 

@@ -46,8 +46,8 @@ def tensor_shapes(path: Path) -> dict[str, Shape]:
 def tensors(files: Sequence[Path]) -> Iterator[tuple[str, torch.Tensor]]:
     """All tensors of the files on the CPU, one after another, so that a large model is never held twice.
 
-    Files that do not end in `.safetensors` are pickles, loaded with `weights_only=True`: no code of theirs runs.
-    Whether pickles are wanted at all is the caller's to decide.
+    Files that do not end in `.safetensors` are pickles, loaded with `weights_only=True`, so that no code of
+    theirs runs. Whether pickles are wanted at all is the caller's to decide.
     """
     for path in files:
         if path.suffix == ".safetensors":
@@ -59,6 +59,17 @@ def tensors(files: Sequence[Path]) -> Iterator[tuple[str, torch.Tensor]]:
                 raise ModelError(f"{path} cannot be read as safetensors: {error}.") from error
         else:
             yield from _pickled_tensors(path).items()
+
+
+def stored_shapes(files: Sequence[Path]) -> dict[str, Shape]:
+    """Names and shapes of all tensors of the files, without reading tensors where the format allows."""
+    shapes: dict[str, Shape] = {}
+    for path in files:
+        if path.suffix == ".safetensors":
+            shapes |= tensor_shapes(path)
+        else:
+            shapes |= {name: tuple(tensor.shape) for name, tensor in tensors([path])}
+    return shapes
 
 
 def content_digest(files: Sequence[Path]) -> str:
