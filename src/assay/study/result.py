@@ -75,8 +75,10 @@ class Settle:
 class Verdict:
     """One strategy on one query set in one context.
 
-    `effect` is the strategy's level, `control_effect` the control's, `difference` strategy − control (paired);
-    all are signed so that positive is good for the user (reversed on undesired query sets).
+    `effect` is the strategy's level, `control_effect` the control's, `difference` strategy − control
+    (paired); all are signed so that positive is good for the user (reversed on undesired query sets).
+    `margin` is relative: a difference within ±margin · |control_effect| is "like". The control's own verdict
+    has no `vs_control`, `control_effect` and `difference`.
     """
 
     probe_set: str
@@ -163,7 +165,7 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """Everything a report shows. `about` holds provenance: model, command, versions, fingerprint, date, times."""
+    """Everything a report shows; `about` holds provenance (model, command, versions, fingerprint, times)."""
 
     verdicts: tuple[Verdict, ...]
     curves: tuple[Curve, ...]

@@ -1,0 +1,246 @@
+"""Caveats: what a person should know before believing a verdict. Changes no number and no verdict.
+
+Every flag has a stable code and a sentence. Thresholds stand at the top with what they rest on.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from assay.study import curves
+from assay.study.estimators import BASELINE, ESTIMATORS, Estimator
+from assay.study.intervals import METHODS
+from assay.study.layout import Layout, touched
+from assay.study.measurements import Measurements
+from assay.study.replicates import FEWEST_TASKS, Mask, Replicates
+from assay.study.result import Estimate, Flag
+from assay.study.sentences import PLACES
+from assay.study.verdict import Comparison, compare, sign_of
+
+ENOUGH_PER_TASK = 16  # below, rankings of strategies did not repeat in split halves (docs/statistics.md)
+SMALL_QUERIES = 0.10  # the tenth of the queries with the smallest gradients …
+SMALL_SHARE = 0.30  # … should not carry more than this of Σ|RelInf| (a tenth if all counted the same)
+EFFECTIVE_SHARE = 0.25  # a ratio of sums that rests on fewer than this share of its queries
+LENGTH_FACTOR = 1.25
+DISAGREEING_CHECKPOINTS = 0.2
+PER_TOKEN = {
+    "relinf": "relinf_per_token",
+    "ratio_of_sums": "relinf_per_token",
+    "median": "relinf_per_token",
+    "dot": "dot_per_probe_token",
+}
+
+
+def study_flags(measured: Measurements, layout: Layout) -> Iterator[Flag]:
+    """Caveats of the whole study."""
+    yield Flag(
+        "one_trajectory",
+        "All checkpoints come from one training run, so the intervals carry no run-to-run variation.",
+    )
+    if len(measured.checkpoints) == 1:
+        yield Flag(
+            "one_checkpoint", "With a single checkpoint nothing can be said of when in a run an effect is."
+        )
+    if measured.control is None:
+        yield Flag(
+            "no_control",
+            "Without a control set no strategy can be called better, like or worse than plain data, and no "
+            "effect can be called none.",
+        )
+    if layout.by_file:
+        yield Flag(
+            "no_task_labels",
+            "A set carries no task labels, so each file counts as one task and nothing is said across tasks.",
+        )
+    elif len(layout.tasks) < FEWEST_TASKS:
+        yield Flag(
+            "few_tasks",
+            f"With {len(layout.tasks)} tasks the intervals speak of these tasks only; tasks like these need "
+            f"at least {FEWEST_TASKS}.",
+        )
+    if not layout.by_file:
+        for name, examples in {**measured.probe_sets, **measured.query_sets}.items():
+            missing = sum(task is None for task in examples.tasks)
+            if missing:
+                yield Flag(
+                    "unlabelled_examples",
+                    f"{missing} of {len(examples)} examples of {name} carry no task label and are left out.",
+                )
+
+
+def verdict_flags(replicates: Replicates, compared: Comparison, confidence: float) -> Iterator[Flag]:
+    """Caveats of one verdict."""
+    yield from _too_few(replicates, compared)
+    yield from _unmatched(replicates, compared)
+    yield from _denominators(replicates, compared)
+    yield from _estimators(replicates, compared, confidence)
+    yield from _checkpoints(compared, confidence)
+
+
+def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
+    probes, queries = per_task(replicates, compared)
+    for what, counts, name in (
+        ("probes", probes, compared.probe_set),
+        ("queries", queries, compared.query_set),
+    ):
+        if counts.min() < ENOUGH_PER_TASK:
+            span = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+            yield Flag(
+                f"too_few_{what}",
+                f"{name} has {span} {what} per task; below {ENOUGH_PER_TASK} a repeat with other {what} may "
+                "well say something else.",
+            )
+    if compared.effect.kind == "none":
+        yield Flag(
+            "no_interval",
+            f"{METHODS['none'][0].upper()}{METHODS['none'][1:]} and fewer than {FEWEST_TASKS} tasks.",
+        )
+
+
+def per_task(
+    replicates: Replicates, compared: Comparison
+) -> tuple[Float[np.ndarray, "i"], Float[np.ndarray, "j"]]:
+    """How many probes and queries stand in each task that the comparison uses."""
+    layout = replicates.layout
+    mask = compared.mask if compared.shared is None else compared.shared
+    k = len(layout.tasks)
+    probes = layout.probe_tasks[compared.probe_set]
+    queries = layout.query_tasks[compared.query_set]
+    return (
+        np.bincount(probes[probes >= 0], minlength=k)[mask.any(axis=1)],
+        np.bincount(queries[queries >= 0], minlength=k)[mask.any(axis=0)],
+    )
+
+
+def _unmatched(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
+    if compared.control is None or compared.shared is None:
+        return
+    control = replicates.mask(compared.context, [compared.control], [compared.query_set])
+    apart = len(touched(compared.mask | control)) - len(touched(compared.shared))
+    if apart:
+        yield Flag(
+            "unmatched_tasks",
+            f"{apart} tasks are in only one of {compared.probe_set} and {compared.control}; the difference "
+            "leaves them out.",
+        )
+
+
+def _denominators(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
+    inside = _pairs_inside(replicates, compared)
+    share, effective = small_denominators(replicates.measured, compared.probe_set, compared.query_set, inside)
+    count = int(inside.any(axis=0).sum())
+    if ESTIMATORS[compared.estimator].divides_by_query and share > SMALL_SHARE:
+        yield Flag(
+            "small_denominators",
+            f"The tenth of the queries with the smallest gradients carries {share:.0%} of all relative "
+            "influence; look at the median and the ratio of sums beside it.",
+        )
+    if compared.estimator == "ratio_of_sums" and effective < EFFECTIVE_SHARE * count:
+        yield Flag(
+            "large_queries",
+            f"The ratio of sums rests on about {effective:.0f} of {count} queries: those with the largest "
+            "gradients.",
+        )
+
+
+def small_denominators(
+    measured: Measurements, probe_set: str, query_set: str, inside: Bool[np.ndarray, "p q"]
+) -> tuple[float, float]:
+    """Share of Σ|RelInf| (all checkpoints) on the tenth of the queries with the smallest ‖g_q‖; and the
+    effective number of queries of a ratio of sums, (Σ‖g_q‖²)² / Σ‖g_q‖⁴, as a mean over checkpoints."""
+    queries = np.flatnonzero(inside.any(axis=0))
+    small_count = max(1, round(SMALL_QUERIES * len(queries)))
+    of_small, of_all, effective = 0.0, 0.0, []
+    for at in measured.checkpoints:
+        norms = at.query_sqnorm[query_set][queries]
+        effective.append(norms.sum() ** 2 / max(float((norms**2).sum()), np.finfo(float).tiny))
+        alive = norms > 0
+        dots = np.abs(np.where(inside, at.dot[probe_set, query_set], 0.0)[:, queries]).sum(axis=0)
+        sizes = np.divide(dots, norms, out=np.zeros_like(norms), where=alive)
+        order = np.argsort(np.where(alive, norms, np.inf), kind="stable")
+        of_small += float(sizes[order[:small_count]].sum())
+        of_all += float(sizes.sum())
+    return (of_small / of_all if of_all > 0 else 0.0), float(np.mean(effective))
+
+
+def _estimators(replicates: Replicates, compared: Comparison, confidence: float) -> Iterator[Flag]:
+    """Do other estimators, the length-free one and the baseline without gradients say the same?"""
+    here = _level_sign(compared)
+    what = "the difference" if compared.difference is not None else "the effect"
+    others: list[Estimator] = []
+    clear: list[str] = []
+    for other in replicates.estimators:
+        if other.name == compared.estimator:
+            continue
+        beside = compare(replicates, other.name, compared.probe_set, compared.query_set, compared.context)
+        if beside is None or here * _level_sign(beside) >= 0:
+            continue
+        others.append(other)
+        if sign_of(_level(beside, confidence)) != 0:
+            clear.append(other.name)
+    gradient = [other.title.lower() for other in others if other.gradient]
+    if gradient:
+        surely = [ESTIMATORS[name].title.lower() for name in clear if ESTIMATORS[name].gradient]
+        beyond = f" ({', '.join(surely)} with an interval that excludes 0)" if surely else ""
+        yield Flag(
+            "estimators_disagree",
+            f"By {', '.join(gradient)}, {what} has the other sign{beyond}.",
+        )
+    if compared.difference is None or compared.control is None:
+        return
+    if any(other.name == BASELINE for other in others):
+        yield Flag(
+            "baseline_disagrees",
+            f"Minus probe loss, the baseline without gradients, orders {compared.probe_set} and "
+            f"{compared.control} the other way.",
+        )
+    yield from _length(replicates.measured, compared, {other.name for other in others})
+
+
+def _length(measured: Measurements, compared: Comparison, opposed: set[str]) -> Iterator[Flag]:
+    strategy, control = (
+        float(np.mean(measured.probe_sets[name].tokens))
+        for name in (compared.probe_set, str(compared.control))
+    )
+    factor = strategy / control
+    apart = factor > LENGTH_FACTOR or factor < 1 / LENGTH_FACTOR
+    if apart and PER_TOKEN.get(compared.estimator) in opposed:
+        yield Flag(
+            "length_confound",
+            f"Completions of {compared.probe_set} are {factor:.1f} times as long as those of "
+            f"{compared.control}, and token for token the difference has the other sign.",
+        )
+
+
+def _checkpoints(compared: Comparison, confidence: float) -> Iterator[Flag]:
+    main = compared.main
+    count = len(main.values)
+    here = _level_sign(compared)
+    opposed = np.flatnonzero(main.values * here < 0)
+    clear = [c for c in opposed if sign_of(main.at(int(c), confidence)) != 0]
+    if count > 1 and (len(opposed) >= DISAGREEING_CHECKPOINTS * count or clear):
+        surely = f" ({len(clear)} of them with an interval that excludes 0)" if clear else ""
+        what = "difference" if compared.difference is not None else "effect"
+        yield Flag(
+            "checkpoints_disagree",
+            f"{PLACES[compared.context].capitalize()}, the {what} has the other sign at {len(opposed)} of "
+            f"{count} checkpoints{surely}.",
+        )
+
+
+def _level(compared: Comparison, confidence: float) -> Estimate:
+    return compared.main.combined(curves.level(len(compared.main.values)), confidence)
+
+
+def _level_sign(compared: Comparison) -> int:
+    return int(np.sign(compared.main.values.mean()))
+
+
+def _pairs_inside(replicates: Replicates, compared: Comparison) -> Bool[np.ndarray, "p q"]:
+    """The probe-query pairs that the comparison's effect is made of."""
+    layout, names = replicates.layout, (compared.probe_set, compared.query_set)
+    probes, queries = layout.probe_tasks[names[0]], layout.query_tasks[names[1]]
+    mask: Mask = compared.mask[np.ix_(probes, queries)]
+    labelled = (probes >= 0)[:, None] & (queries >= 0)
+    return np.asarray(mask & labelled & ~replicates.measured.excluded[names])
