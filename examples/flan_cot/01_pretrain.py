@@ -63,7 +63,9 @@ def pack(texts: list, tokenizer: PreTrainedTokenizerFast, seed: int) -> np.ndarr
         for text in texts
     ]
     random.Random(seed).shuffle(rendered)
-    ids = np.concatenate([np.asarray(row, np.uint16) for row in tokenizer(rendered)["input_ids"]])
+    ids = np.concatenate(
+        [np.asarray(row, np.uint16) for row in tokenizer(rendered, verbose=False)["input_ids"]]
+    )
     return ids[: len(ids) // LENGTH * LENGTH].reshape(-1, LENGTH)
 
 

@@ -51,13 +51,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--probes", type=int, default=32, help="probes per task")
     parser.add_argument("--queries", type=int, default=32, help="queries per task")
-    parser.add_argument("--base", type=int, default=6_400, help="fine-tuning examples, at most 900 per task")
+    parser.add_argument("--base", type=int, default=6_400, help="fine-tuning examples, at most 920 per task")
     args = parser.parse_args()
 
     args.out.mkdir(parents=True, exist_ok=True)
     probes = [row for task in TASKS for row in chosen(args.data, task, "probe", args.probes)]
     queries = [row for task in TASKS for row in chosen(args.data, task, "query", args.queries)]
-    write(args.out / "base.jsonl", base(args.data, args.base, 900))
+    write(args.out / "base.jsonl", base(args.data, args.base, 920))
     write(
         args.out / "cot.jsonl",
         [
