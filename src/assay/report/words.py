@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from assay.study.result import Context, Estimate, StudyResult, Verdict
 
 ESTIMATORS: dict[str, tuple[str, str]] = {
-    "relinf": ("Relative influence", "mean of ⟨g_z, g_q⟩ / ‖g_q‖², as published"),
-    "ratio_of_sums": ("Ratio of sums", "Σ ⟨g_z, g_q⟩ / Σ ‖g_q‖², steady where a ‖g_q‖ nearly vanishes"),
-    "median": ("Median", "median of ⟨g_z, g_q⟩ / ‖g_q‖², blind to a few extreme pairs"),
-    "cosine": ("Cosine of pairs", "mean of cos(g_z, g_q), blind to gradient length"),
-    "cosine_of_means": ("Cosine of means", "cosine of the tasks' mean gradients"),
-    "per_token": ("Relative influence per token", "⟨g_z, g_q⟩ · n_q / (n_z ‖g_q‖²), blind to completion length"),
-    "dot_per_token": ("Dot per probe token", "⟨g_z, g_q⟩ / n_z, in nats² per token"),
-    "minus_probe_loss": ("Minus probe loss", "−loss per probe token: the baseline without any gradient"),
+    "relinf": ("Relative influence", "mean ⟨g_z, g_q⟩ / ‖g_q‖², as published"),
+    "ratio_of_sums": ("Ratio of sums", "Σ ⟨g_z, g_q⟩ / Σ ‖g_q‖²"),
+    "median": ("Median over queries", "the middle ⟨g_z, g_q⟩ / ‖g_q‖²"),
+    "pair_cosine": ("Cosine of pairs", "mean cos(g_z, g_q)"),
+    "cosine_of_means": ("Cosine of mean gradients", "cosine between tasks’ mean gradients"),
+    "relinf_per_token": ("Relative influence per token", "mean ⟨g_z, g_q⟩ n_q / (n_z ‖g_q‖²)"),
+    "dot": ("Inner product", "mean ⟨g_z, g_q⟩, nats per unit of learning rate"),
+    "dot_per_probe_token": ("Inner product per probe token", "mean ⟨g_z, g_q⟩ / n_z"),
+    "minus_probe_loss": ("Minus probe loss", "baseline without gradients, nats per token"),
 }
 
 SYMBOLS = {
@@ -43,6 +44,15 @@ def label(text: str, limit: int = 28) -> str:
     """One short line for a chart or table: printable, no line breaks or direction marks, clipped with “…”."""
     line = _BLANKS.sub(" ", _BIDI.sub("", printable(text[: 8 * limit]))).strip()
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def labels(texts: Sequence[str], limit: int = 28) -> list[str]:
+    """`label` of each, told apart by a number where two would read the same."""
+    short = [label(text, limit) for text in texts]
+    return [
+        name if short.count(name) == 1 else f"{name} ({short[: i + 1].count(name)})"
+        for i, name in enumerate(short)
+    ]
 
 
 def estimator_label(name: str) -> str:
@@ -153,5 +163,5 @@ def _tally(context: Context, verdicts: Sequence[Verdict], result: StudyResult) -
         names = [label(v.probe_set) for v in verdicts if outcome(v) == word]
         if names:
             parts.append(f"{listed(names)} {one if len(names) == 1 else many}")
-    where = "On other tasks" if context == "cross-task" else "On its own task"
+    where = "On other tasks" if context == "cross-task" else "On their own tasks"
     return f"{where}, {'; '.join(parts)}."

@@ -1,5 +1,6 @@
 """What all charts share: type, quiet axes, frames. Knows nothing of what is drawn."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,80 +11,88 @@ from assay.report.words import has_interval
 from assay.study.result import Estimate
 
 FONT = "Helvetica Neue, Helvetica, Arial, Noto Sans, Liberation Sans, sans-serif"
-Row = Mapping[str, Any]
+Rows = Sequence[Mapping[str, Any]]
 
 
-def rows(values: Sequence[Row]) -> alt.Data:
-    return alt.Data(values=[dict(value) for value in values])
+def chart(table: str) -> alt.Chart:
+    """A chart of the rows that `finish` is given under this name."""
+    return alt.Chart(alt.NamedData(table))
 
 
-def zero_rule(orientation: str) -> alt.Chart:
-    """The line of no influence, across the frame ("y") or up it ("x")."""
-    encoding = {orientation: alt.datum(0)}
-    return alt.Chart(rows([{}])).mark_rule(color=ZERO.light, strokeWidth=1, aria=False).encode(**encoding)
+def zero_rule(channel: alt.XDatum | alt.YDatum) -> alt.Chart:
+    """The line of no influence; the table "one" is always there."""
+    return chart("one").mark_rule(color=ZERO.light, strokeWidth=1, aria=False).encode(channel)
 
 
-def frame_of(estimates: Iterable[Estimate], reach: float = 1.0) -> tuple[float, float]:
-    """Limits of an axis: every value and zero, and intervals as far as `reach` times that span beyond.
+def frame_of(estimates: Iterable[Estimate], reach: float = 1.0, zero: bool = True) -> tuple[float, float]:
+    """Limits of an axis: every value (and zero), and intervals as far as `reach` times their span beyond.
 
     One interval that knows next to nothing must not press all other curves flat; what leaves the frame is cut.
     """
-    finite = [estimate for estimate in estimates if abs(estimate.value) < float("inf")]
-    low = min([0.0, *(e.value for e in finite)])
-    high = max([0.0, *(e.value for e in finite)])
-    bounds = [e for e in finite if has_interval(e)]
-    if high == low:
-        low, high = min([low, *(e.low for e in bounds)]), max([high, *(e.high for e in bounds)])
-    span = (high - low) or 1.0
-    ends = [
-        max(low - reach * span, min([low, *(e.low for e in bounds)])),
-        min(high + reach * span, max([high, *(e.high for e in bounds)])),
-    ]
-    return ends[0] - 0.04 * span, ends[1] + 0.04 * span
+    known = [estimate for estimate in estimates if math.isfinite(estimate.value)]
+    values = [estimate.value for estimate in known] + ([0.0] if zero or not known else [])
+    ends = [end for e in known if has_interval(e) for end in (e.low, e.high)]
+    low, high = min(values), max(values)
+    span = (high - low) or max((abs(end - low) for end in ends), default=0.0) or 1.0
+    low, high = (
+        max(low - reach * span, min([low, *ends])),
+        min(high + reach * span, max([high, *ends])),
+    )
+    return low - 0.04 * span, high + 0.04 * span
 
 
 def finish(
-    chart: alt.Chart | alt.LayerChart, title: str, subtitle: str, width: int, height: int, right: float = 6
+    layers: Sequence[alt.Chart],
+    tables: Mapping[str, Rows],
+    title: str,
+    subtitle: str,
+    width: int,
+    height: int,
+    right: float = 6,
+    type_size: float = 11,
 ) -> dict[str, Any]:
-    """The specification: `width` × `height` is all of the drawing, axes and title included, `right` of it kept free for labels."""
-    heading = alt.TitleParams(
-        title,
-        subtitle=subtitle or alt.Undefined,
-        anchor="start",
-        frame="group",
-        offset=8,
-        fontSize=14,
-        fontWeight=600,
-        color=INK.light,
-        subtitleColor=MUTED.light,
-        subtitleFontSize=11.5,
-        subtitlePadding=3,
-        limit=width - 20,
-        aria=False,
-    )
-    finished = (
-        chart.properties(
-            width=width,
-            height=height,
-            title=heading,
-            autosize=alt.AutoSizeParams(type="fit", contains="padding"),
-            padding={"left": 2, "right": right, "top": 4, "bottom": 4},
-            background="transparent",
-        )
-        .configure(font=FONT)
-        .configure_view(stroke=None)
-        .configure_axis(
-            labelColor=MUTED.light,
-            titleColor=MUTED.light,
-            labelFontSize=11,
-            titleFontSize=11,
-            titleFontWeight="normal",
-            gridColor=GRID.light,
-            domain=False,
-            ticks=False,
-            labelPadding=5,
-            aria=False,
-        )
-    )
-    specification: dict[str, Any] = finished.to_dict(validate=False)
-    return specification
+    """The specification: `width` × `height` is all of the drawing, `right` of it kept free for labels.
+
+    `type_size` is that of axis labels in pixels of the drawing; titles go with it.
+    """
+    heading = {
+        "text": title,
+        "anchor": "start",
+        "frame": "bounds",
+        "offset": 8,
+        "fontSize": type_size + 3,
+        "fontWeight": 600,
+        "color": INK.light,
+        "limit": width - 20,
+        "aria": False,
+    }
+    if subtitle:
+        heading |= {
+            "subtitle": subtitle,
+            "subtitleColor": MUTED.light,
+            "subtitleFontSize": type_size + 0.5,
+            "subtitlePadding": 3,
+        }
+    axis = {
+        "labelColor": MUTED.light,
+        "titleColor": MUTED.light,
+        "labelFontSize": type_size,
+        "titleFontSize": type_size,
+        "titleFontWeight": "normal",
+        "gridColor": GRID.light,
+        "domain": False,
+        "ticks": False,
+        "labelPadding": 5,
+        "aria": False,
+    }
+    specification: dict[str, Any] = alt.layer(*layers).to_dict(validate=False)
+    return specification | {
+        "width": width,
+        "height": height,
+        "title": heading,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "padding": {"left": 2, "right": right, "top": 4, "bottom": 4},
+        "background": "transparent",
+        "config": {"font": FONT, "view": {"stroke": None}, "axis": axis},
+        "datasets": {"one": [{}], **{name: list(rows) for name, rows in tables.items()}},
+    }

@@ -1,12 +1,13 @@
 """Influence over the checkpoints, as in the paper's Figures 1 to 3: lines with 95% bands and a zero line."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
-from assay.report.charts.base import finish, rows, zero_rule
+from assay.report.charts.base import chart, finish, zero_rule
 from assay.report.palette import INK, Colour
 from assay.report.words import has_interval, interval, label, number
 from assay.study.result import Curve, CurvePoint
@@ -63,8 +64,8 @@ def curves(
     height: int,
 ) -> dict[str, Any]:
     """All lines in one frame. A direct label stands right of its line's end, moved apart where they crowd."""
-    points = [_row(line, index, point, steps) for index, line in enumerate(lines) for point in line.curve.points]
-    drawn = [row for row in points if row["y"] is not None]
+    every = [_row(line, index, point, steps) for index, line in enumerate(lines) for point in line.curve.points]
+    points = [row for row in every if row["y"] is not None]
     x = steps.axis()
     y = alt.Y(
         "y:Q",
@@ -72,38 +73,25 @@ def curves(
         scale=alt.Scale(domain=list(frame), nice=False, zero=False),
     )
     keys = [f"k{index}" for index in range(len(lines))]
-    colour = alt.Color(
-        "k:N", legend=None, scale=alt.Scale(domain=keys, range=[line.colour.light for line in lines])
-    )
-    dash = alt.StrokeDash(
-        "k:N",
-        legend=None,
-        scale=alt.Scale(domain=keys, range=[_DASHES[line.dash % len(_DASHES)] for line in lines]),
-    )
-    kind = "Q" if steps.steps else "O"
-    layers: list[alt.Chart] = [zero_rule("y")]
+    inks = [line.colour.light for line in lines]
+    colour = alt.Color("k:N", legend=None, scale=alt.Scale(domain=keys, range=inks))
+    dashes = [_DASHES[line.dash % len(_DASHES)] for line in lines]
+    dash = alt.StrokeDash("k:N", legend=None, scale=alt.Scale(domain=keys, range=dashes))
+    layers = [zero_rule(alt.YDatum(0))]
     if bands:
-        banded = rows([row for row in drawn if row["low"] is not None])
-        area = alt.Chart(banded).mark_area(opacity=0.16, clip=True, aria=False)
-        layers.append(area.encode(x=x, y=alt.Y("low:Q", title=None), y2="high", color=colour))
-        if len(steps.positions) == 1:
-            bar = alt.Chart(banded).mark_rule(strokeWidth=2, clip=True, aria=False)
-            layers.append(bar.encode(x=x, y="low:Q", y2="high", color=colour))
-    base = alt.Chart(rows(drawn))
-    layers.append(
-        base.mark_line(strokeWidth=2, aria=False, strokeJoin="round", clip=True).encode(
-            x=x, y=y, color=colour, strokeDash=dash
-        )
-    )
-    layers.append(
-        base.mark_point(filled=True, size=26, opacity=1, clip=False).encode(
-            x=x, y=y, color=colour, description="text:N"
-        )
-    )
+        area = chart("bands").mark_area(opacity=0.16, clip=True, aria=False)
+        layers.append(area.encode(x, alt.Y("low:Q", title=None), alt.Y2("high"), colour))
+    line_mark = chart("points").mark_line(strokeWidth=2, aria=False, strokeJoin="round", clip=True)
+    layers.append(line_mark.encode(x, y, colour, dash))
+    dots = chart("points").mark_point(filled=True, size=26, opacity=1)
+    layers.append(dots.encode(x, y, colour, alt.Description("text:N")))
+    tables = {"points": points, "bands": [row for row in points if row["low"] is not None]}
+    right = 6.0
     if direct_labels:
-        layers.extend(_labels(lines, drawn, frame, height, colour, kind))
-    margin = 26 + 6.4 * max((len(label(line.name, 22)) for line in lines), default=0) if direct_labels else 6
-    return finish(alt.layer(*layers), title, subtitle, width, height, margin)
+        layers.extend(_label_layers(colour, "Q" if steps.steps else "O"))
+        tables["labels"] = _labels(lines, points, frame, height)
+        right = 26 + 7 * max((len(row["name"]) for row in tables["labels"]), default=0)
+    return finish(layers, tables, title, subtitle, width, height, right, 12.5 if direct_labels else 11)
 
 
 def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, Any]:
@@ -112,7 +100,7 @@ def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, A
     return {
         "k": f"k{index}",
         "x": steps.positions.get(point.checkpoint),
-        "y": estimate.value if abs(estimate.value) < float("inf") else None,
+        "y": estimate.value if math.isfinite(estimate.value) else None,
         "low": estimate.low if known else None,
         "high": estimate.high if known else None,
         "text": f"{line.name}, {label(point.checkpoint)}: {number(estimate.value)} {interval(estimate)}",
@@ -120,28 +108,27 @@ def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, A
 
 
 def _labels(
-    lines: Sequence[Line],
-    drawn: Sequence[dict[str, Any]],
-    frame: tuple[float, float],
-    height: int,
-    colour: alt.Color,
-    kind: str,
-) -> list[alt.Chart]:
-    """A leader from each line's end to its name, in the margin right of the frame."""
-    ends = {row["k"]: row for row in drawn}
-    shown = [(f"k{index}", line) for index, line in enumerate(lines) if f"k{index}" in ends]
-    gap = (frame[1] - frame[0]) * 16 / (height - 90)
-    places = spread([ends[key]["y"] for key, _ in shown], gap, frame)
-    data = [
-        {"k": key, "x": ends[key]["x"], "y": ends[key]["y"], "at": place, "name": label(line.name, 22)}
-        for (key, line), place in zip(shown, places, strict=True)
-    ]
-    base = alt.Chart(rows(data))
-    leader = base.mark_rule(strokeWidth=1, opacity=0.7, xOffset=5, x2Offset=16, aria=False)
-    text = base.mark_text(align="left", baseline="middle", dx=19, fontSize=12, color=INK.light, aria=False)
+    lines: Sequence[Line], points: Sequence[dict[str, Any]], frame: tuple[float, float], height: int
+) -> list[dict[str, Any]]:
+    """Where each line ends, and the height `at` which its name stands right of the frame."""
+    ends = {row["k"]: row for row in points}
+    shown = [(ends[f"k{index}"], line) for index, line in enumerate(lines) if f"k{index}" in ends]
+    gap = (frame[1] - frame[0]) * 17 / (height - 90)
+    places = spread([end["y"] for end, _ in shown], gap, frame)
     return [
-        leader.encode(x=f"x:{kind}", x2="x", y="y:Q", y2="at", color=colour),
-        text.encode(x=f"x:{kind}", y="at:Q", text="name:N"),
+        {"k": end["k"], "x": end["x"], "y": end["y"], "at": place, "name": label(line.name, 20)}
+        for (end, line), place in zip(shown, places, strict=True)
+    ]
+
+
+def _label_layers(colour: alt.Color, kind: str) -> list[alt.Chart]:
+    leader = chart("labels").mark_rule(strokeWidth=1, opacity=0.7, xOffset=5, x2Offset=16, aria=False)
+    text = chart("labels").mark_text(
+        align="left", baseline="middle", dx=19, fontSize=13, color=INK.light, aria=False
+    )
+    return [
+        leader.encode(alt.X(f"x:{kind}"), alt.X2("x"), alt.Y("y:Q"), alt.Y2("at"), colour),
+        text.encode(alt.X(f"x:{kind}"), alt.Y("at:Q"), alt.Text("name:N")),
     ]
 
 

@@ -1,14 +1,15 @@
 """One estimator's verdict material: the level of every probe set with its interval, on an axis of its own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
-from assay.report.charts.base import finish, frame_of, rows, zero_rule
-from assay.report.palette import CONTROL, INK, Colour
-from assay.report.words import has_interval, interval, label, number
+from assay.report.charts.base import chart, finish, frame_of, zero_rule
+from assay.report.palette import CONTROL, INK, PAPER, Colour
+from assay.report.words import has_interval, interval, label, labels, number
 from assay.study.result import Estimate
 
 
@@ -24,15 +25,20 @@ class Level:
 
 def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> dict[str, Any]:
     """Dots with intervals, a row each, in the order given; zero and the control as vertical lines."""
-    frame = frame_of([entry.estimate for entry in entries], reach=1.5)
-    names = [f"{label(entry.name, 18)}" for entry in entries]
-    unique = [name if names.count(name) == 1 else f"{name} {i + 1}" for i, name in enumerate(names)]
-    data = [_row(entry, name) for entry, name in zip(entries, unique, strict=True)]
-    drawn = [row for row in data if row["v"] is not None]
-    keys = [row["t"] for row in drawn]
-    colours = alt.Color(
-        "t:N", legend=None, scale=alt.Scale(domain=keys, range=[row["colour"] for row in drawn])
-    )
+    estimates = [entry.estimate for entry in entries]
+    with_zero = _zero_belongs(estimates)
+    frame = frame_of(estimates, reach=1.5, zero=with_zero)
+    unique = labels([entry.name for entry in entries], 18)
+    every = [_row(entry, name) for entry, name in zip(entries, unique, strict=True)]
+    drawn = [row for row in every if row["v"] is not None]
+    tables = {
+        "levels": drawn,
+        "bars": [row for row in drawn if row["low"] is not None],
+        "control": [row for row in drawn if row["control"]],
+        "others": [row for row in drawn if not row["control"]],
+    }
+    inks = alt.Scale(domain=[row["t"] for row in drawn], range=[row["colour"] for row in drawn])
+    colours = alt.Color("t:N", legend=None, scale=inks)
     y = alt.Y(
         "t:O", sort=unique, axis=alt.Axis(title=None, labelLimit=130, labelColor=INK.light, labelFontSize=12)
     )
@@ -41,28 +47,25 @@ def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> d
         axis=alt.Axis(title=None, tickCount=4, grid=False, format="~g"),
         scale=alt.Scale(domain=list(frame), nice=False),
     )
-    layers = [zero_rule("x")]
-    layers.extend(
-        alt.Chart(rows([{"v": row["v"]}]))
-        .mark_rule(color=CONTROL.light, strokeDash=[2, 3], strokeWidth=1.2, aria=False)
-        .encode(x="v:Q")
-        for row in drawn
-        if row["control"]
+    text = alt.Description("text:N")
+    carried = chart("control").mark_rule(
+        color=CONTROL.light, strokeDash=[2, 3], strokeWidth=1.2, aria=False
     )
-    barred = rows([row for row in drawn if row["low"] is not None])
-    layers.append(
-        alt.Chart(barred)
-        .mark_rule(strokeWidth=3.2, opacity=0.5, clip=True, aria=False)
-        .encode(y=y, x=alt.X("low:Q", title=None), x2="high", color=colours)
-    )
-    for ring in (False, True):
-        some = rows([row for row in drawn if row["control"] is ring])
-        layers.append(
-            alt.Chart(some)
-            .mark_point(filled=not ring, size=56, strokeWidth=2, opacity=1)
-            .encode(y=y, x=x, color=colours, description="text:N")
-        )
-    return finish(alt.layer(*layers), title, subtitle, width, 92 + 24 * max(1, len(entries)))
+    bars = chart("bars").mark_rule(strokeWidth=3.2, opacity=0.5, clip=True, aria=False)
+    layers = [
+        *([zero_rule(alt.XDatum(0))] if with_zero else []),
+        carried.encode(alt.X("v:Q")),
+        bars.encode(y, alt.X("low:Q", title=None), alt.X2("high"), colours),
+        chart("others").mark_point(filled=True, size=56, opacity=1).encode(y, x, colours, text),
+        chart("control").mark_point(fill=PAPER.light, size=56, strokeWidth=2, opacity=1).encode(y, x, colours, text),
+    ]
+    return finish(layers, tables, title, subtitle, width, 92 + 24 * max(1, len(entries)))
+
+
+def _zero_belongs(estimates: Sequence[Estimate]) -> bool:
+    """Whether zero is near enough to the values to be drawn; losses, say, are compared with each other only."""
+    values = [estimate.value for estimate in estimates if math.isfinite(estimate.value)] or [0.0]
+    return min(abs(value) for value in values) <= 0.5 * (max(values) - min(values)) or min(values) <= 0 <= max(values)
 
 
 def _row(entry: Level, name: str) -> dict[str, Any]:
@@ -70,7 +73,7 @@ def _row(entry: Level, name: str) -> dict[str, Any]:
     known = has_interval(estimate)
     return {
         "t": name,
-        "v": estimate.value if abs(estimate.value) < float("inf") else None,
+        "v": estimate.value if math.isfinite(estimate.value) else None,
         "low": estimate.low if known else None,
         "high": estimate.high if known else None,
         "control": entry.is_control,
