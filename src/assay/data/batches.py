@@ -21,7 +21,7 @@ class PaddedBatch:
 def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Positions of `lengths` in batches whose padded size, rows × longest, stays within `budget` tokens.
 
-    Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed the budget.
+    Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed it.
     """
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

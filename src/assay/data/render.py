@@ -1,0 +1,176 @@
+"""Examples to tokens: which rendering, how long, and what to say of those that do not fit.
+
+Knows nothing of models beyond the length they take. Nothing is cut silently: a completion never, a prompt
+only from its beginning and only if asked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from assay.data.chat import TemplateError, chat_of
+from assay.data.example import Example, Reject, Tokens
+from assay.data.readers import OnBadRows
+from assay.data.spans import left_out
+from assay.data.texts import counted
+from assay.data.weights import LossOn, chat_tokens, plain_tokens, ready_tokens
+from assay.errors import ConfigError, DataError
+
+Render = Literal["auto", "chat", "plain"]
+Truncation = Literal["error", "prompt"]
+
+LEARNED = {"assistant": "every assistant turn", "last": "the last assistant turn", "all": "the whole text"}
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedSet:
+    """Examples as tokens, those that could not be, and what a person should know about it.
+
+    `tokens` are in the order of the examples; with `on_bad_rows="skip"` some may be missing: match by `id`.
+    """
+
+    tokens: tuple[Tokens, ...]
+    rejects: tuple[Reject, ...]
+    notes: tuple[str, ...]
+
+
+def tokenize(
+    example: Example,
+    tokenizer: Any,
+    *,
+    loss_on: LossOn = "assistant",
+    max_length: int | None = None,
+    truncation: Truncation = "error",
+    render: Render = "auto",
+    chat_template: str | None = None,
+) -> Tokens:
+    """Ids and loss weights of one example.
+
+    `render` "auto" follows `example.rendering`; ready `input_ids` stay what they are in any case, and their
+    labels go before `loss_on`. An example over `max_length` tokens is a `DataError`, or with
+    `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything learned then fits.
+    `chat_template` is Jinja text that stands in for the tokenizer's own. Raises `DataError` naming file and
+    row, also where nothing would be learned, and `ModelError` where there is no chat template.
+    """
+    how = _How(tokenizer, loss_on, max_length, truncation, render, chat_template)
+    return _tokens_and_remarks(example, how)[0]
+
+
+def tokenize_all(
+    examples: Iterable[Example],
+    tokenizer: Any,
+    *,
+    loss_on: LossOn = "assistant",
+    max_length: int | None = None,
+    truncation: Truncation = "error",
+    render: Render = "auto",
+    chat_template: str | None = None,
+    on_bad_rows: OnBadRows = "error",
+) -> TokenizedSet:
+    """`tokenize` for many; with `on_bad_rows="skip"` those that raise `DataError` become rejects."""
+    how = _How(tokenizer, loss_on, max_length, truncation, render, chat_template)
+    tokens: list[Tokens] = []
+    rejects: list[Reject] = []
+    remarks: Counter[str] = Counter()
+    for example in examples:
+        try:
+            fitting, noticed = _tokens_and_remarks(example, how)
+        except DataError as error:
+            if on_bad_rows == "error":
+                raise
+            reason = str(error).removeprefix(f"{example.source}: ")
+            rejects.append(Reject(example.source, reason, example.record))
+            continue
+        tokens.append(fitting)
+        remarks.update(noticed)
+    notes = [f"{counted(count, 'example')} {what}." for what, count in remarks.items()]
+    if rejects:
+        first = rejects[0]
+        notes.append(f"{counted(len(rejects), 'example')} set aside; {first.source}: {first.reason}")
+    return TokenizedSet(tuple(tokens), tuple(rejects), tuple(notes))
+
+
+def loss_on_warning(loss_on: str, trainer_loss_on: str | None) -> str | None:
+    """A sentence where the study learns something else than the trainer did, if it is known what that was."""
+    if trainer_loss_on is None or loss_on == trainer_loss_on:
+        return None
+    return (
+        f"The trainer learned {LEARNED.get(trainer_loss_on, trainer_loss_on)}, but here the loss is on "
+        f"{LEARNED.get(loss_on, loss_on)}; use --loss-on {trainer_loss_on} to measure what was trained."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The choices that `tokenize` takes, checked."""
+
+    tokenizer: Any
+    loss_on: LossOn
+    max_length: int | None
+    truncation: Truncation
+    render: Render
+    chat_template: str | None
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("loss-on", self.loss_on, get_args(LossOn)),
+            ("truncation", self.truncation, get_args(Truncation)),
+            ("render", self.render, get_args(Render)),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        if self.max_length is not None and self.max_length < 2:
+            raise ConfigError(f"max-length is {self.max_length}; it must be at least 2.")
+
+
+def _tokens_and_remarks(example: Example, how: _How) -> tuple[Tokens, list[str]]:
+    """Tokens that fit, and remarks on what is not in them as it stands in the data."""
+    try:
+        tokens, remarks = _rendered(example, how)
+    except TemplateError as error:
+        raise DataError(
+            f"{example.source}: {error}. To do without the template, use --render plain."
+        ) from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{example.source}: holds half a character (a lone surrogate).") from error
+    if not tokens.completion_tokens:
+        raise DataError(
+            f"{example.source}: no token of example {example.id} is learned with loss on {how.loss_on}; "
+            "its turns have weight 0, or it is a single token."
+        )
+    if how.max_length is None or len(tokens) <= how.max_length:
+        return tokens, remarks
+    remarks.append("shortened at the beginning of the prompt to fit the maximum length")
+    return _shortened(example, tokens, how.max_length, how), remarks
+
+
+def _rendered(example: Example, how: _How) -> tuple[Tokens, list[str]]:
+    if example.rendering == "tokens":
+        return ready_tokens(example, how.tokenizer), []
+    if how.render == "plain" or (how.render == "auto" and example.rendering == "plain"):
+        remarks = ["with tools, which plain rendering leaves out"] if example.tools else []
+        return plain_tokens(example, how.tokenizer, how.loss_on), remarks
+    chat = chat_of(example, how.tokenizer, how.chat_template)
+    tokens = chat_tokens(example, chat, how.loss_on)
+    return tokens, [f"with {what} that the chat template leaves out" for what in left_out(chat, example)]
+
+
+def _shortened(example: Example, tokens: Tokens, length: int, how: _How) -> Tokens:
+    """The last `length` tokens, BOS kept, if that leaves everything learned and a token before it."""
+    too_long = (
+        f"{example.source}: example {example.id} has {len(tokens)} tokens, over the maximum of {length}"
+    )
+    if how.truncation != "prompt":
+        raise DataError(f"{too_long}. Raise --max-length, or use --truncation prompt to shorten its prompt.")
+    bos = how.tokenizer.bos_token_id
+    head = int(bos is not None and tokens.input_ids[0] == bos)
+    tail = len(tokens) - length + head
+    context = 1 - head
+    if tail + context > int(np.flatnonzero(tokens.weights)[0]):
+        raise DataError(f"{too_long}, and what is learned of it does not fit. Raise --max-length.")
+    ids = np.concatenate([tokens.input_ids[:head], tokens.input_ids[tail:]])
+    weights = np.concatenate([tokens.weights[:head], tokens.weights[tail:]])
+    return Tokens(tokens.id, ids, weights)
