@@ -87,7 +87,7 @@ class Adapter:
     @property
     def structure_digest(self) -> str:
         """Digest of what the configuration computes with, wherever the base lies."""
-        return fingerprint({key: value for key, value in self.config.items() if key not in NOT_COMPUTED_WITH})
+        return fingerprint({key: self.config[key] for key in self.config.keys() - NOT_COMPUTED_WITH})
 
     @torch.no_grad()
     def switch(self, on: bool) -> None:
@@ -97,7 +97,8 @@ class Adapter:
         else:
             for name, tensor in self._originals.items():
                 self._targets[name].copy_(tensor)
-            self.model.base_model.disable_adapter_layers()
+            with quiet():  # PEFT warns of trained biases, which were put back just now
+                self.model.base_model.disable_adapter_layers()
         self.model.requires_grad_(False)
         for parameter in self._trained if on else self._base:
             parameter.requires_grad_(True)
@@ -108,8 +109,8 @@ class Adapter:
             ours, other = _comparable(self.config.get(field)), _comparable(theirs.get(field))
             if ours != other:
                 raise ModelError(
-                    f"The adapter in {folder} was made with {field}={other}, the one loaded first with {ours}: "
-                    "the checkpoints of a trajectory must be of one run."
+                    f"The adapter in {folder} was made with {field}={other}, the first with {ours}; the "
+                    "checkpoints of a trajectory must be of one run."
                 )
 
 
@@ -123,7 +124,7 @@ def _peft_config(folder: Path) -> Any:
         ) from error
     if config.is_prompt_learning:
         raise ModelError(
-            f"The adapter in {folder} is of type {config.peft_type.value}, which trains inputs and no weights; "
+            f"The adapter in {folder} is of type {config.peft_type.value}, which trains inputs, not weights; "
             "LoRA and its kin are supported."
         )
     config.inference_mode = False

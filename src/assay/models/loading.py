@@ -6,6 +6,7 @@ Knows nothing of checkpoints or adapters.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as transformers_logging
 
 from assay.errors import ConfigError, ModelError
+from assay.files import read_json
 from assay.models.placing import listed
 
 Quantize = Literal["4bit"]
@@ -29,7 +31,6 @@ DTYPES = {
     "float64": torch.float64,
 }
 DTYPE_ARGUMENT = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
-_TOKENIZER_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
@@ -92,6 +93,8 @@ def load_model(
     if attention is not None:
         options["attn_implementation"] = attention
     if quantize is not None:
+        if find_spec("bitsandbytes") is None:
+            raise ModelError(_without_bitsandbytes(source))
         options["quantization_config"] = _four_bits(dtype)
         options["device_map"] = {"": device}
     try:
@@ -136,24 +139,35 @@ def load_tokenizer(sources: Sequence[str]) -> Any:
         folder = Path(source)
         if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
             continue
-        try:
-            return _load_tokenizer(source, AutoTokenizer)
-        except _TOKENIZER_ERRORS as error:
-            reason = _first_sentence(error)
-        if (folder / "tokenizer.json").is_file():
-            # Another version of transformers named the class; tokenizer.json alone says how to tokenize.
+        for kind in _tokenizer_kinds(folder):
             try:
-                return _load_tokenizer(source, PreTrainedTokenizerFast)
-            except _TOKENIZER_ERRORS:
-                pass
+                with quiet():
+                    return kind.from_pretrained(
+                        source, trust_remote_code=False, local_files_only=folder.is_dir()
+                    )
+            except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+                reason = _first_sentence(error)
         if folder.is_dir():
             break
     raise ModelError(f"No tokenizer could be loaded from {' or '.join(sources)}: {reason}.")
 
 
-def _load_tokenizer(source: str, kind: Any) -> Any:
-    with quiet():
-        return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir())
+def _tokenizer_kinds(folder: Path) -> list[Any]:
+    """Classes to load a tokenizer with, best first.
+
+    Where the folder names the general class, `tokenizer.json` alone says how to tokenize; transformers 5 may
+    put the architecture's usual class in its place, which may split text otherwise. The general class also
+    serves where the class named belongs to another version of transformers.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        return [AutoTokenizer]
+    config = folder / "tokenizer_config.json"
+    try:
+        named = read_json(config).get("tokenizer_class") if config.is_file() else None
+    except (ValueError, AttributeError):
+        named = None
+    general = named in ("PreTrainedTokenizerFast", "TokenizersBackend")
+    return [PreTrainedTokenizerFast, AutoTokenizer] if general else [AutoTokenizer, PreTrainedTokenizerFast]
 
 
 def _four_bits(dtype: torch.dtype | None) -> Any:

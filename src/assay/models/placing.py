@@ -28,7 +28,7 @@ def require_same_tensors(source: str, stored: Mapping[str, Shape], targets: Mapp
     for name, shape in stored.items():
         if shape != tuple(targets[name].shape):
             raise ModelError(
-                f"{name} has shape {shape} in {source}, but {tuple(targets[name].shape)} in the loaded model; "
+                f"{name} has shape {shape} in {source}, but {tuple(targets[name].shape)} in the model; "
                 "the checkpoints of a trajectory must be of one model."
             )
 

@@ -20,7 +20,7 @@ from assay.models.adapters import Adapter
 from assay.models.bases import read_adapter_config
 from assay.models.folders import ADAPTER, ADAPTER_CONFIG, Weights, find_weights
 from assay.models.hub import fetch
-from assay.models.loading import Quantize, load_model, load_tokenizer, resolve_device, resolve_dtype
+from assay.models.loading import Quantize, load_model, load_tokenizer, quiet, resolve_device, resolve_dtype
 from assay.models.placing import copy_tensors, require_same_tensors
 from assay.models.position import CHECKPOINT
 from assay.models.trajectory import Checkpoint, Trajectory
@@ -128,7 +128,7 @@ class Session:
         return self.model
 
     def describe(self) -> dict[str, Any]:
-        """What of model and software enters a fingerprint, JSON-like; the same whichever checkpoint is loaded.
+        """What of model and software enters a fingerprint, JSON-like; the same at whichever checkpoint.
 
         `parameters` counts those of the run's own kind, trained and in all. Places of folders do not enter.
         """
@@ -211,7 +211,8 @@ def checkpoint_gradients(model: Any) -> None:
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise ConfigError("This model has no layers that support gradient checkpointing; leave it off.")
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    with quiet():
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.config.use_cache = False
     for layer in layers:
         layer.training = True

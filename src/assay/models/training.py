@@ -82,7 +82,7 @@ def train(
 
 
 def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, bf16: bool) -> Any:
-    """The base with a fresh LoRA, or all of it trained. Trained weights are fp32; bf16 is for a frozen base."""
+    """The base with a fresh LoRA, or to be trained whole. Trained weights are fp32, a frozen base may be bf16."""
     dtype = torch.bfloat16 if bf16 and not recipe.full_finetuning else torch.float32
     model = load_model(base, device=device, dtype=dtype)
     if recipe.full_finetuning:
@@ -95,7 +95,8 @@ def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, 
         target_modules=list(recipe.target_modules),
     )
     try:
-        return get_peft_model(model, structure)
+        with quiet():
+            return get_peft_model(model, structure)
     except ValueError as error:
         linear = sorted(
             {name.rpartition(".")[2] for name, module in model.named_modules() if _is_linear(module)}
