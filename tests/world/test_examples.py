@@ -146,4 +146,4 @@ def test_unknown_names_and_too_many_problems_are_explained():
     with pytest.raises(ConfigError, match="no query set 'best'"):
         query_examples("best")
     with pytest.raises(ConfigError, match="no more different problems"):
-        make_examples("easier", ("topic",), 200)
+        make_examples("easier", ("topic",), 450)

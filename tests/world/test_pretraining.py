@@ -33,6 +33,7 @@ def test_a_killed_pretraining_resumes_to_the_same_weights(tmp_path):
     resumed = []
     pretrain(tmp_path / "halves", TINY, lambda step, loss: resumed.append(step))
     assert resumed[0] == 15
+    assert not (tmp_path / "halves" / "progress").exists()
     whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
     assert whole.keys() == halves.keys()
     assert all(torch.equal(whole[name], halves[name]) for name in whole)
@@ -48,9 +49,25 @@ def test_the_result_loads_with_its_tokenizer_and_tied_embeddings(tmp_path):
 
 
 def test_another_recipe_in_the_same_folder_is_refused(tmp_path):
-    pretrain(tmp_path, TINY)
-    with pytest.raises(ResumeError, match="another learning_rate"):
-        pretrain(tmp_path, replace(TINY, learning_rate=1e-3))
+    def kill(step, loss):
+        if step == 3:
+            raise KilledError
+
+    brief = replace(TINY, steps=4, save_every=2)
+    with pytest.raises(KilledError):
+        pretrain(tmp_path, brief, kill)
+    for _ in ("unfinished", "finished"):
+        with pytest.raises(ResumeError, match="another learning_rate"):
+            pretrain(tmp_path, replace(brief, learning_rate=1e-3))
+        pretrain(tmp_path, brief)
+
+
+def test_a_finished_pretraining_is_left_as_it_is(tmp_path):
+    brief = replace(TINY, steps=2)
+    pretrain(tmp_path, brief)
+    steps = []
+    pretrain(tmp_path, brief, lambda step, loss: steps.append(step))
+    assert steps == []
 
 
 def test_padding_does_not_change_the_loss():

@@ -8,6 +8,7 @@ import argparse
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from assay.errors import ResumeError
-from assay.files import write_atomically, write_json
+from assay.files import read_json, write_atomically, write_json
 from assay.fingerprint import differing_fields
 from assay.world.documents import document
 from assay.world.splits import stream
@@ -77,7 +78,7 @@ def new_model(recipe: Pretraining, tokenizer: PreTrainedTokenizerFast) -> LlamaF
 
 
 def pretrain(out: Path, recipe: Pretraining | None = None, report: Report = lambda step, loss: None) -> Path:
-    """Train the base model of `recipe` into `out`, going on where an earlier run stopped.
+    """Train the base model of `recipe` into `out`, going on where an earlier run stopped, if it did.
 
     `report` is called after every step with the step, counted from 1, and the weighted mean loss in nats per
     token. Returns `out`, a folder that `from_pretrained` reads: weights in fp32, config, tokenizer, chat
@@ -85,6 +86,10 @@ def pretrain(out: Path, recipe: Pretraining | None = None, report: Report = lamb
     with another recipe.
     """
     recipe = recipe or Pretraining()
+    about = out / "pretraining.json"
+    if about.exists():
+        _refuse_another(recipe, read_json(about)["recipe"], out)
+        return out
     world = make_world(recipe.seed)
     tokenizer = make_tokenizer(world)
     model = new_model(recipe, tokenizer)
@@ -109,12 +114,13 @@ def pretrain(out: Path, recipe: Pretraining | None = None, report: Report = lamb
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     tail = losses[-100:]
-    about = {
+    summary = {
         "recipe": asdict(recipe),
         "loss_of_last_100_steps": sum(tail) / len(tail),
         "parameters": model.num_parameters(),
     }
-    write_json(out / "pretraining.json", about)
+    write_json(about, summary)
+    progress.remove()
     return out
 
 
@@ -169,7 +175,7 @@ class _Progress:
 
     def __init__(self, folder: Path, recipe: Pretraining) -> None:
         self.folder = folder
-        self.recipe: dict[str, Any] = asdict(recipe)
+        self.recipe = recipe
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, losses: list[float]) -> None:
         tensors = {"losses": torch.tensor(losses, dtype=torch.float64)}
@@ -177,7 +183,7 @@ class _Progress:
             state = optimizer.state[parameter]
             tensors[f"weight.{name}"] = parameter.detach().contiguous()
             tensors[f"m.{name}"], tensors[f"v.{name}"] = state["exp_avg"], state["exp_avg_sq"]
-        about = {"recipe": json.dumps(self.recipe)}
+        about = {"recipe": json.dumps(asdict(self.recipe))}
         write_atomically(
             self.folder / "state.safetensors", lambda path: save_file(tensors, path, metadata=about)
         )
@@ -189,11 +195,7 @@ class _Progress:
             return 0, []
         with safe_open(path, framework="pt") as saved:
             theirs = json.loads(saved.metadata()["recipe"])
-        if different := differing_fields(self.recipe, theirs):
-            raise ResumeError(
-                f"{self.folder} holds a pretraining with another {', '.join(different)}; "
-                "use another --out or delete that folder."
-            )
+        _refuse_another(self.recipe, theirs, self.folder)
         tensors = load_file(path)
         losses: list[float] = tensors["losses"].tolist()
         with torch.no_grad():
@@ -205,6 +207,17 @@ class _Progress:
                     "exp_avg_sq": tensors[f"v.{name}"],
                 }
         return len(losses), losses
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _refuse_another(ours: Pretraining, theirs: dict[str, Any], folder: Path) -> None:
+    if different := differing_fields(asdict(ours), theirs):
+        raise ResumeError(
+            f"{folder} holds a pretraining with another {', '.join(different)}; "
+            "use another --out or delete that folder."
+        )
 
 
 def main() -> None:

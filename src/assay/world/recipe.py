@@ -24,5 +24,6 @@ def world_recipe(**changes: Any) -> dict[str, Any]:
         "seed": 0,
         "full_finetuning": False,
         "weight_decay": 0.0,
+        "precision": "fp32",
         **changes,
     }
