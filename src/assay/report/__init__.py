@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page and its charts, and the verdicts in a terminal, from results alone."""
+"""The report: one self-contained HTML page and its charts, the verdicts in a terminal. From results alone."""
 
 from assay.report.page import write_report
 from assay.report.terminal import summary_lines, verdict_table

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from assay.files import write_text
 from assay.report import palette, sections, words
-from assay.report.figures import Figures, draw_figures, probe_sets_of, query_sets_of
+from assay.report.figures import Figures, draw_figures
 from assay.report.svg import inline
 from assay.study.result import StudyResult
 
@@ -28,7 +28,7 @@ _ABOUT_LABELS = {"seconds": "Duration", "duration": "Duration", "date": "Date", 
 
 
 def write_report(result: StudyResult, out: Path) -> Path:
-    """Write `out/report.html` and `out/charts/*.svg`; returns the page's path. The same result, the same bytes."""
+    """Write `out/report.html` and `out/charts/*.svg`; returns the page's path. Same result, same bytes."""
     figures = draw_figures(result)
     for figure in figures.all():
         write_text(out / "charts" / f"{figure.name}.svg", figure.drawing + "\n")
@@ -39,11 +39,10 @@ def write_report(result: StudyResult, out: Path) -> Path:
 
 def render_page(result: StudyResult, figures: Figures) -> str:
     """The page as HTML text."""
-    style = (
-        palette.style_rules()
-        + resources.files("assay.report").joinpath("templates/style.css").read_text(encoding="utf-8")
+    style = palette.style_rules() + resources.files("assay.report").joinpath("templates/style.css").read_text(
+        encoding="utf-8"
     )
-    control, probe_sets = words.control_of(result), probe_sets_of(result)
+    control, probe_sets = words.control_of(result), words.probe_sets_of(result)
     colours = palette.assign(probe_sets, control)
     verdicts = words.main_verdicts(result)
     return _environment().get_template("report.html").render(
@@ -54,7 +53,7 @@ def render_page(result: StudyResult, figures: Figures) -> str:
         answer=words.answer(result),
         control=control,
         probe_sets=probe_sets,
-        query_sets=query_sets_of(result),
+        query_sets=words.query_sets_of(result),
         colours=colours,
         verdicts=verdicts,
         places=sections.places(verdicts),
@@ -64,9 +63,10 @@ def render_page(result: StudyResult, figures: Figures) -> str:
         settling=sections.undecided(result),
         targets=sections.targets(verdicts),
         extremes=sections.extremes_by_set(result, probe_sets),
-        references=result.references[:MOST_REFERENCES],
-        undesired=[name for name in query_sets_of(result) if sections.is_undesired(result, name)],
+        references=sections.reference_rows(result, MOST_REFERENCES),
+        undesired=[name for name in words.query_sets_of(result) if words.is_undesired(result, name)],
         diverging=palette.DIVERGING,
+        several_checkpoints=any(len(curve.points) > 1 for curve in result.curves),
         facts=_facts(result.about),
         about=_about(result.about),
         command=_text(result.about.get("command")),
@@ -96,7 +96,6 @@ def _environment() -> Environment:
         "drawing": lambda figure: Markup(inline(figure.drawing)),
     }
     environment.globals |= {
-        "marked": sections.marked,
         "places_for": words.places_for,
         "symbols": words.SYMBOLS,
         "tones": words.TONES,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assay.report import words
 from assay.report.charts.base import frame_of
 from assay.report.palette import Colour
-from assay.study.result import Context, Estimate, Extreme, Flag, StudyResult, Verdict
+from assay.study.result import Context, Estimate, Extreme, Reference, StudyResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +48,15 @@ class CardGroup:
 
 @dataclass(frozen=True, slots=True)
 class Caveat:
-    """A flag and the verdicts it was raised for (none: the whole study)."""
+    """All flags of one code: each sentence with the verdicts it was raised for (none: the whole study)."""
 
-    flag: Flag
-    raised_for: tuple[str, ...]
+    code: str
+    sentences: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def card_groups(result: StudyResult, colours: Mapping[str, Colour]) -> list[CardGroup]:
     """Verdicts by query set and context, in the order the study gives them."""
-    verdicts = words.main_verdicts(result)
+    verdicts = words.strategy_verdicts(result)
     keys = dict.fromkeys((verdict.query_set, verdict.context) for verdict in verdicts)
     groups = []
     for query_set, context in keys:
@@ -67,7 +67,7 @@ def card_groups(result: StudyResult, colours: Mapping[str, Colour]) -> list[Card
             CardGroup(
                 query_set,
                 context,
-                is_undesired(result, query_set),
+                words.is_undesired(result, query_set),
                 words.places_for(estimates),
                 tuple(_card(verdict, colours[verdict.probe_set], frame, result) for verdict in here),
             )
@@ -85,12 +85,6 @@ def places(verdicts: Sequence[Verdict]) -> list[tuple[str, list[Context]]]:
     return list(found.items())
 
 
-def is_undesired(result: StudyResult, query_set: str) -> bool:
-    return any(
-        row.role == "query" and row.name == query_set and row.direction == "undesired" for row in result.sets
-    )
-
-
 def _card(verdict: Verdict, colour: Colour, frame: tuple[float, float], result: StudyResult) -> Card:
     control = words.control_of(result) or "control"
     named = (
@@ -102,8 +96,9 @@ def _card(verdict: Verdict, colour: Colour, frame: tuple[float, float], result: 
         _lane(name, kind, estimate, frame) for name, kind, estimate in named if estimate is not None
     )
     margin = None
-    if verdict.margin is not None and verdict.difference is not None and math.isfinite(verdict.margin):
-        start, end = _percent(-abs(verdict.margin), frame), _percent(abs(verdict.margin), frame)
+    if verdict.margin is not None and verdict.difference is not None and verdict.control_effect is not None:
+        reach = verdict.margin * abs(verdict.control_effect.value)
+        start, end = _percent(-reach, frame), _percent(reach, frame)
         margin = (round(max(0.0, start), 2), round(min(100.0, end) - max(0.0, start), 2))
     return Card(verdict, colour, lanes, round(_percent(0.0, frame), 2), margin)
 
@@ -130,20 +125,23 @@ def _percent(value: float, frame: tuple[float, float]) -> float:
 
 
 def caveats(result: StudyResult) -> list[Caveat]:
-    """Flags of the whole study first, then those of verdicts, equal ones joined."""
-    raised: dict[Flag, list[str]] = {flag: [] for flag in result.flags}
+    """Flags of the whole study first, then those of verdicts, joined by code and by sentence."""
+    raised: dict[str, dict[str, list[str]]] = {}
+    for flag in result.flags:
+        raised.setdefault(flag.code, {}).setdefault(flag.sentence, [])
     for verdict in words.main_verdicts(result):
         for flag in verdict.flags:
-            names = raised.setdefault(flag, [])
-            if flag not in result.flags:
-                names.append(
-                    f"{words.label(verdict.probe_set)}, {verdict.context}, on {words.label(verdict.query_set)}"
-                )
-    return [Caveat(flag, tuple(dict.fromkeys(names))) for flag, names in raised.items()]
+            where = f"{verdict.context} on {words.label(verdict.query_set)}"
+            names = raised.setdefault(flag.code, {}).setdefault(flag.sentence, [])
+            names.append(f"{words.label(verdict.probe_set)}, {where}")
+    return [
+        Caveat(code, tuple((sentence, tuple(dict.fromkeys(names))) for sentence, names in found.items()))
+        for code, found in raised.items()
+    ]
 
 
 def undecided(result: StudyResult) -> list[Verdict]:
-    return [verdict for verdict in words.main_verdicts(result) if verdict.settle is not None]
+    return [verdict for verdict in words.strategy_verdicts(result) if verdict.settle is not None]
 
 
 def targets(verdicts: Iterable[Verdict]) -> list[str]:
@@ -152,6 +150,7 @@ def targets(verdicts: Iterable[Verdict]) -> list[str]:
         dict.fromkeys(
             f"{v.effect.target} ({words.count(v.effect.tasks, 'task')}), by the {v.effect.method}"
             for v in verdicts
+            if words.has_interval(v.effect)
         )
     )
 
@@ -167,6 +166,22 @@ def extremes_by_set(
         if found:
             groups.append((name, kept, len(found)))
     return groups
+
+
+def reference_rows(
+    result: StudyResult, most: int
+) -> list[tuple[Reference, str, list[tuple[str, str, str, list[tuple[str, bool]]]]]]:
+    """Each reference with its first prompt, and its versions (name, prompt, completion, marked prompt).
+
+    The control's version comes first, for it is or is like the reference that the others were made from.
+    """
+    control = words.control_of(result)
+    rows = []
+    for reference in result.references[:most]:
+        versions = sorted(reference.versions, key=lambda version: version[0] != control)
+        first = versions[0][1] if versions else ""
+        rows.append((reference, first, [(*version, marked(version[1], first)) for version in versions]))
+    return rows
 
 
 _WORDS = re.compile(r"[A-Za-z0-9_']+|\s+|.", re.DOTALL)

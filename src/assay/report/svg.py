@@ -17,10 +17,10 @@ _SVG = "http://www.w3.org/2000/svg"
 _SHAPES = {"path", "rect", "line", "circle", "text", "tspan"}
 _ELEMENTS = _SHAPES | {"svg", "g", "defs", "clipPath"}
 _ATTRIBUTES = {
-    "viewBox", "width", "height", "transform", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r", "rx", "ry",
-    "dx", "dy", "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray",
-    "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity", "text-anchor", "font-size", "font-weight",
-    "font-style", "font-family", "clip-path", "id",
+    "viewBox", "width", "height", "transform", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "r",
+    "rx", "ry", "dx", "dy", "fill", "fill-opacity", "stroke", "stroke-width", "stroke-opacity",
+    "stroke-dasharray", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "opacity", "text-anchor",
+    "font-size", "font-weight", "font-style", "font-family", "clip-path", "id",
 }  # fmt: skip
 _NUMBER = re.compile(r"-?\d+\.\d{3,}(?:e-?\d+)?")
 _REFERENCE = re.compile(r"^url\(#(\w+)\)$")

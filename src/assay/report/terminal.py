@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from assay.report import words
-from assay.report.sections import caveats
+from assay.report.sections import caveats, undecided
 from assay.study.result import StudyResult, Verdict
 
 _STYLES = {"good": "green", "bad": "red", "even": "bold"}
@@ -25,25 +25,26 @@ def verdict_table(result: StudyResult) -> Table:
     table.add_column("effect [95%]", no_wrap=True, justify="right")
     table.add_column("when", no_wrap=True)
     table.add_column("flag", overflow="fold", min_width=4)
+    control = words.control_of(result)
     for verdict in verdicts:
-        table.add_row(*_row(verdict, places, numbers))
+        table.add_row(*_row(verdict, verdict.probe_set == control, places, numbers))
     return table
 
 
 def summary_lines(result: StudyResult) -> list[str]:
-    """The one-line answer, what would settle the undecided, and the flags by number."""
+    """The one-line answer, what would settle the undecided, and a line for each kind of flag."""
     lines = [words.answer(result)]
     lines += [
         f"{words.label(v.probe_set)}, {v.context}, on {words.label(v.query_set)}: "
-        f"{words.label(v.settle.sentence, 400)}"
-        for v in words.main_verdicts(result)
-        if v.settle is not None
+        f"{words.label(v.settle.sentence if v.settle else '', 400)}"
+        for v in undecided(result)
     ]
     numbers = _flag_numbers(result)
     for caveat in caveats(result):
-        code = words.code_label(caveat.flag.code)
-        mark = f"[{numbers[caveat.flag.code]}] " if caveat.flag.code in numbers else ""
-        lines.append(f"{mark}{code}: {words.label(caveat.flag.sentence, 400)}")
+        mark = f"[{numbers[caveat.code]}] " if caveat.code in numbers else ""
+        more = len(caveat.sentences) - 1
+        said = words.label(caveat.sentences[0][0], 400) + (f" (And {more} more like it.)" if more else "")
+        lines.append(f"{mark}{words.code_label(caveat.code)}: {said}")
     return lines
 
 
@@ -53,15 +54,16 @@ def _flag_numbers(result: StudyResult) -> dict[str, int]:
     return {code: index + 1 for index, code in enumerate(codes)}
 
 
-def _row(verdict: Verdict, places: int, numbers: dict[str, int]) -> list[RenderableType]:
+def _row(verdict: Verdict, is_control: bool, places: int, numbers: dict[str, int]) -> list[RenderableType]:
     word = words.outcome(verdict)
     style = _STYLES.get(words.TONES.get(word, ""), "dim")
+    said = f"{words.SYMBOLS[word]} {words.PHRASES.get(word, word)}"
     flags = ",".join(str(number) for number in sorted({numbers[flag.code] for flag in verdict.flags}))
     return [
         Text(words.label(verdict.probe_set)),
         Text(words.label(verdict.query_set)),
         Text("in" if verdict.context == "in-task" else "cross"),
-        Text(f"{words.SYMBOLS[word]} {words.PHRASES.get(word, word)}", style=style),
+        Text("(control)", style="dim") if is_control else Text(said, style=style),
         Text(f"{words.number(verdict.effect.value, places)} {words.interval(verdict.effect, places)}"),
         Text("" if verdict.when == "undecided" else verdict.when),
         Text(flags),

@@ -98,6 +98,9 @@ def number(value: float, places: int = 3) -> str:
 
 
 def has_interval(estimate: Estimate) -> bool:
+    """False where the study had nothing to learn the variation from, and for ends that are not finite."""
+    if estimate.method.startswith("no interval"):
+        return False
     return math.isfinite(estimate.low) and math.isfinite(estimate.high)
 
 
@@ -120,27 +123,49 @@ def control_of(result: StudyResult) -> str | None:
     return next((row.name for row in result.sets if row.role == "control"), None)
 
 
+def probe_sets_of(result: StudyResult) -> tuple[str, ...]:
+    """Strategies in the order of the sets, then the control."""
+    control = control_of(result)
+    named = [row.name for row in result.sets if row.role != "query"]
+    seen = [*named, *(curve.probe_set for curve in result.curves), *(v.probe_set for v in result.verdicts)]
+    order = [name for name in dict.fromkeys(seen) if name != control]
+    return (*order, control) if control is not None else tuple(order)
+
+
+def query_sets_of(result: StudyResult) -> tuple[str, ...]:
+    named = [row.name for row in result.sets if row.role == "query"]
+    seen = [*named, *(curve.query_set for curve in result.curves), *(v.query_set for v in result.verdicts)]
+    return tuple(dict.fromkeys(seen))
+
+
 def main_verdicts(result: StudyResult) -> tuple[Verdict, ...]:
     """The verdicts by the study's own estimator; all of them where none is."""
     return tuple(v for v in result.verdicts if v.estimator == result.estimator) or result.verdicts
 
 
+def strategy_verdicts(result: StudyResult) -> tuple[Verdict, ...]:
+    """The main verdicts without the control's own."""
+    control = control_of(result)
+    return tuple(verdict for verdict in main_verdicts(result) if verdict.probe_set != control)
+
+
 def answer(result: StudyResult) -> str:
     """The one-line answer: what was found on the first query set, cross-task first, in one sentence each."""
-    verdicts = main_verdicts(result)
+    verdicts = strategy_verdicts(result)
     if not verdicts:
-        return "There is nothing to say yet: the study holds no verdict."
-    query_set = next((v.query_set for v in verdicts if not _undesired(result, v)), verdicts[0].query_set)
+        return "There is nothing to say: the study holds no verdict on a strategy."
+    query_set = next(
+        (v.query_set for v in verdicts if not is_undesired(result, v.query_set)), verdicts[0].query_set
+    )
     here = [v for v in verdicts if v.query_set == query_set]
     contexts: tuple[Context, ...] = ("cross-task", "in-task")
     sentences = [_tally(context, [v for v in here if v.context == context], result) for context in contexts]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _undesired(result: StudyResult, verdict: Verdict) -> bool:
+def is_undesired(result: StudyResult, query_set: str) -> bool:
     return any(
-        row.name == verdict.query_set and row.role == "query" and row.direction == "undesired"
-        for row in result.sets
+        row.role == "query" and row.name == query_set and row.direction == "undesired" for row in result.sets
     )
 
 

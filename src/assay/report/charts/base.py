@@ -27,7 +27,8 @@ def zero_rule(channel: alt.XDatum | alt.YDatum) -> alt.Chart:
 def frame_of(estimates: Iterable[Estimate], reach: float = 1.0, zero: bool = True) -> tuple[float, float]:
     """Limits of an axis: every value (and zero), and intervals as far as `reach` times their span beyond.
 
-    One interval that knows next to nothing must not press all other curves flat; what leaves the frame is cut.
+    One interval that knows next to nothing must not press all other curves flat: what leaves the frame
+    is cut.
     """
     known = [estimate for estimate in estimates if math.isfinite(estimate.value)]
     values = [estimate.value for estimate in known] + ([0.0] if zero or not known else [])

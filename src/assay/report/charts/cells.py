@@ -25,7 +25,7 @@ def saturation(cells: Sequence[Cell]) -> float:
 
 
 def bin_edges(limit: float) -> list[float]:
-    """Eight edges between nine colours, even steps from −limit to limit, zero in the middle of the neutral one."""
+    """Eight edges between nine colours, in even steps from −limit to limit; zero is amid the neutral one."""
     edges = len(DIVERGING) - 1
     return [limit * (2 * index / (edges - 1) - 1) for index in range(edges)]
 
@@ -41,7 +41,12 @@ def shown_tasks(cells: Sequence[Cell]) -> list[str]:
 
 
 def heat(
-    cells: Sequence[Cell], tasks: Sequence[str], limit: float, title: str, subtitle: str, width: int, height: int
+    cells: Sequence[Cell],
+    tasks: Sequence[str],
+    limit: float,
+    title: str,
+    width: int,
+    height: int,
 ) -> dict[str, Any]:
     """One square a cell, probe task down, query task across; blue helps, orange harms."""
     order = labels(tasks, 18)
@@ -73,7 +78,7 @@ def heat(
             alt.Description("text:N"),
         )
     )
-    return finish([squares], {"cells": data}, title, subtitle, width, height)
+    return finish([squares], {"cells": data}, title, "", width, height)
 
 
 def _squares(order: Sequence[str]) -> alt.Scale:

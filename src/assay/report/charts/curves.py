@@ -63,8 +63,10 @@ def curves(
     width: int,
     height: int,
 ) -> dict[str, Any]:
-    """All lines in one frame. A direct label stands right of its line's end, moved apart where they crowd."""
-    every = [_row(line, index, point, steps) for index, line in enumerate(lines) for point in line.curve.points]
+    """All lines in one frame. Direct labels stand right of the lines' ends, moved apart where they crowd."""
+    every = [
+        _row(line, index, point, steps) for index, line in enumerate(lines) for point in line.curve.points
+    ]
     points = [row for row in every if row["y"] is not None]
     x = steps.axis()
     y = alt.Y(

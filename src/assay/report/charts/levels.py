@@ -48,24 +48,25 @@ def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> d
         scale=alt.Scale(domain=list(frame), nice=False),
     )
     text = alt.Description("text:N")
-    carried = chart("control").mark_rule(
-        color=CONTROL.light, strokeDash=[2, 3], strokeWidth=1.2, aria=False
-    )
+    carried = chart("control").mark_rule(color=CONTROL.light, strokeDash=[2, 3], strokeWidth=1.2, aria=False)
     bars = chart("bars").mark_rule(strokeWidth=3.2, opacity=0.5, clip=True, aria=False)
+    ring = chart("control").mark_point(fill=PAPER.light, size=56, strokeWidth=2, opacity=1)
     layers = [
         *([zero_rule(alt.XDatum(0))] if with_zero else []),
         carried.encode(alt.X("v:Q")),
         bars.encode(y, alt.X("low:Q", title=None), alt.X2("high"), colours),
         chart("others").mark_point(filled=True, size=56, opacity=1).encode(y, x, colours, text),
-        chart("control").mark_point(fill=PAPER.light, size=56, strokeWidth=2, opacity=1).encode(y, x, colours, text),
+        ring.encode(y, x, colours, text),
     ]
     return finish(layers, tables, title, subtitle, width, 92 + 24 * max(1, len(entries)))
 
 
 def _zero_belongs(estimates: Sequence[Estimate]) -> bool:
-    """Whether zero is near enough to the values to be drawn; losses, say, are compared with each other only."""
+    """Whether zero is near enough to be drawn; losses, say, are compared with each other only."""
     values = [estimate.value for estimate in estimates if math.isfinite(estimate.value)] or [0.0]
-    return min(abs(value) for value in values) <= 0.5 * (max(values) - min(values)) or min(values) <= 0 <= max(values)
+    return min(abs(value) for value in values) <= 0.5 * (max(values) - min(values)) or min(
+        values
+    ) <= 0 <= max(values)
 
 
 def _row(entry: Level, name: str) -> dict[str, Any]:
