@@ -10,16 +10,31 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from assay.errors import ConfigError
 from assay.study.cells import CellMedian, CellRatio, Contributions, Slice, inverse
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """What is known of every pair; probes stand in a column, queries in a row."""
+
+    dot: Float[np.ndarray, "p q"]
+    probe_sqnorm: Float[np.ndarray, "p 1"]
+    query_sqnorm: Float[np.ndarray, "1 q"]
+    probe_tokens: Int[np.ndarray, "p 1"]
+    query_tokens: Int[np.ndarray, "1 q"]
+
+
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """`unit` completes "a level of 0.41 …". `gradient` is False for the baseline that needs no gradient;
-    `divides_by_query` marks a mean of ratios whose denominators ‖g_q‖² may vanish; `needs_gram` one that
-    needs the products within a set."""
+    """One row: `unit` completes "a level of 0.41 …".
+
+    `pair` is the value of one probe-query pair, for an estimator that is a mean over pairs. `gradient` is
+    False for the baseline that needs none; `divides_by_query` marks a mean of ratios whose denominators
+    ‖g_q‖² may vanish; `needs_gram` one that needs the products within a set.
+    """
 
     name: str
     title: str
@@ -27,6 +42,7 @@ class Estimator:
     source: str
     unit: str
     compute: Callable[[Slice], Contributions]
+    pair: Callable[[Pairs], Float[np.ndarray, "p q"]] | None = None
     gradient: bool = True
     divides_by_query: bool = False
     needs_gram: bool = False
@@ -92,6 +108,7 @@ _ROWS = (
         source="Peng et al. 2025, arXiv 2502.13514, Eq. 3 to 5",
         unit="of training on the query itself",
         compute=_relinf,
+        pair=lambda z: z.dot * inverse(z.query_sqnorm),
         divides_by_query=True,
     ),
     Estimator(
@@ -117,6 +134,7 @@ _ROWS = (
         source="GradCos; Xia et al. 2024, arXiv 2402.04333, for one checkpoint",
         unit="(cosine)",
         compute=_pair_cosine,
+        pair=lambda z: z.dot * inverse(np.sqrt(z.probe_sqnorm)) * inverse(np.sqrt(z.query_sqnorm)),
     ),
     Estimator(
         name="cosine_of_means",
@@ -134,6 +152,7 @@ _ROWS = (
         source="Eq. 3 of arXiv 2502.13514 on token-mean losses",
         unit="of training on the query itself, token for token",
         compute=_relinf_per_token,
+        pair=lambda z: z.dot * z.query_tokens * inverse(z.query_sqnorm) / z.probe_tokens,
         divides_by_query=True,
     ),
     Estimator(
@@ -143,6 +162,7 @@ _ROWS = (
         source="Pruthi et al. 2020, arXiv 2002.08484 (TracIn), for one checkpoint and unit learning rate",
         unit="nats per unit of learning rate",
         compute=_dot,
+        pair=lambda z: z.dot,
     ),
     Estimator(
         name="dot_per_probe_token",
@@ -151,6 +171,7 @@ _ROWS = (
         source="TracIn on the probe's token-mean loss",
         unit="nats per unit of learning rate and probe token",
         compute=_dot_per_probe_token,
+        pair=lambda z: z.dot / z.probe_tokens,
     ),
     Estimator(
         name="minus_probe_loss",

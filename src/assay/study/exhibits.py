@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from assay.study.estimators import ESTIMATORS, Pairs
 from assay.study.layout import Layout
 from assay.study.measurements import CheckpointMeasurements, ExampleSet, Measurements
 from assay.study.replicates import Replicates
@@ -37,19 +38,17 @@ def pair_values(
     estimator: str, at: CheckpointMeasurements, probes: ExampleSet, queries: ExampleSet
 ) -> Float[np.ndarray, "p q"]:
     """Each pair's own value by an estimator that is a mean over pairs; RelInf for those that are not."""
-    dot = at.dot[probes.name, queries.name]
-    sqnorm = at.query_sqnorm[queries.name]
-    own = np.where(sqnorm > 0, sqnorm, np.inf)
-    if estimator == "dot":
-        return dot
-    if estimator == "dot_per_probe_token":
-        return np.asarray(dot / probes.tokens[:, None])
-    if estimator == "relinf_per_token":
-        return np.asarray(dot * queries.tokens / (probes.tokens[:, None] * own))
-    if estimator == "pair_cosine":
-        length = at.probe_sqnorm[probes.name]
-        return np.asarray(dot / np.sqrt(np.where(length > 0, length, np.inf)[:, None] * own))
-    return np.asarray(dot / own)
+    value = ESTIMATORS[estimator].pair or ESTIMATORS["relinf"].pair
+    assert value is not None
+    return value(
+        Pairs(
+            dot=at.dot[probes.name, queries.name],
+            probe_sqnorm=at.probe_sqnorm[probes.name][:, None],
+            query_sqnorm=at.query_sqnorm[queries.name][None, :],
+            probe_tokens=probes.tokens[:, None],
+            query_tokens=queries.tokens[None, :],
+        )
+    )
 
 
 def extremes(measured: Measurements, layout: Layout, estimator: str, count: int) -> Iterator[Extreme]:

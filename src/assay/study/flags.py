@@ -4,6 +4,7 @@ Every flag has a stable code and a sentence. Thresholds stand at the top with wh
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -74,7 +75,10 @@ def verdict_flags(replicates: Replicates, compared: Comparison, confidence: floa
     yield from _too_few(replicates, compared)
     yield from _unmatched(replicates, compared)
     yield from _denominators(replicates, compared)
-    yield from _estimators(replicates, compared, confidence)
+    opposed = _opposed(replicates, compared, confidence)
+    yield from _estimators(compared, opposed)
+    yield from _baseline(compared, opposed)
+    yield from _length(replicates.measured, compared, opposed)
     yield from _checkpoints(compared, confidence)
 
 
@@ -86,11 +90,17 @@ def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
     ):
         if counts.min() < ENOUGH_PER_TASK:
             span = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+            per = "" if replicates.layout.by_file else " per task"
             yield Flag(
                 f"too_few_{what}",
-                f"{name} has {span} {what} per task; below {ENOUGH_PER_TASK} a repeat with other {what} may "
+                f"{name} has {span} {what}{per}; below {ENOUGH_PER_TASK} a repeat with other {what} may "
                 "well say something else.",
             )
+    if compared.main.kind == "bootstrap" and len(replicates.layout.tasks) >= FEWEST_TASKS:
+        yield Flag(
+            "few_tasks",
+            f"Only {compared.main.tasks} tasks can be used here, so the intervals speak of these tasks only.",
+        )
     if compared.effect.kind == "none":
         yield Flag(
             "no_interval",
@@ -164,48 +174,56 @@ def small_denominators(
     return (of_small / of_all if of_all > 0 else 0.0), float(np.mean(effective))
 
 
-def _estimators(replicates: Replicates, compared: Comparison, confidence: float) -> Iterator[Flag]:
-    """Do other estimators, the length-free one and the baseline without gradients say the same?"""
-    here = _level_sign(compared)
-    what = "the difference" if compared.difference is not None else "the effect"
-    others: list[Estimator] = []
-    clear: list[str] = []
-    for other in replicates.estimators:
-        if other.name == compared.estimator:
-            continue
+@dataclass(frozen=True, slots=True)
+class Opposed:
+    """An estimator whose level has the other sign; `clear` where its interval excludes 0 too."""
+
+    estimator: Estimator
+    clear: bool
+
+
+def _opposed(replicates: Replicates, compared: Comparison, confidence: float) -> list[Opposed]:
+    """Estimators that contradict a clear sign of this one; noise has no sign to contradict."""
+    here = sign_of(_level(compared, confidence))
+    found = []
+    for other in replicates.estimators if here else ():
         beside = compare(replicates, other.name, compared.probe_set, compared.query_set, compared.context)
-        if beside is None or here * _level_sign(beside) >= 0:
-            continue
-        others.append(other)
-        if sign_of(_level(beside, confidence)) != 0:
-            clear.append(other.name)
-    gradient = [other.title.lower() for other in others if other.gradient]
-    if gradient:
-        surely = [ESTIMATORS[name].title.lower() for name in clear if ESTIMATORS[name].gradient]
-        beyond = f" ({', '.join(surely)} with an interval that excludes 0)" if surely else ""
-        yield Flag(
-            "estimators_disagree",
-            f"By {', '.join(gradient)}, {what} has the other sign{beyond}.",
-        )
-    if compared.difference is None or compared.control is None:
-        return
-    if any(other.name == BASELINE for other in others):
+        if beside is not None:
+            level = _level(beside, confidence)
+            if here * level.value < 0:
+                found.append(Opposed(other, sign_of(level) != 0))
+    return found
+
+
+def _estimators(compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
+    others = [each for each in opposed if each.estimator.gradient]
+    if others:
+        names = ", ".join(each.estimator.title.lower() for each in others)
+        surely = ", ".join(each.estimator.title.lower() for each in others if each.clear)
+        beyond = f" ({surely} with an interval that excludes 0)" if surely else ""
+        what = "effect" if compared.difference is None else "difference"
+        yield Flag("estimators_disagree", f"By {names}, the {what} has the other sign{beyond}.")
+
+
+def _baseline(compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
+    if compared.difference is not None and any(each.estimator.name == BASELINE for each in opposed):
         yield Flag(
             "baseline_disagrees",
             f"Minus probe loss, the baseline without gradients, orders {compared.probe_set} and "
             f"{compared.control} the other way.",
         )
-    yield from _length(replicates.measured, compared, {other.name for other in others})
 
 
-def _length(measured: Measurements, compared: Comparison, opposed: set[str]) -> Iterator[Flag]:
+def _length(measured: Measurements, compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
+    if compared.difference is None or compared.control is None:
+        return
     strategy, control = (
-        float(np.mean(measured.probe_sets[name].tokens))
-        for name in (compared.probe_set, str(compared.control))
+        float(np.mean(measured.probe_sets[name].tokens)) for name in (compared.probe_set, compared.control)
     )
     factor = strategy / control
     apart = factor > LENGTH_FACTOR or factor < 1 / LENGTH_FACTOR
-    if apart and PER_TOKEN.get(compared.estimator) in opposed:
+    turned = PER_TOKEN.get(compared.estimator) in {each.estimator.name for each in opposed}
+    if apart and turned:
         yield Flag(
             "length_confound",
             f"Completions of {compared.probe_set} are {factor:.1f} times as long as those of "
@@ -216,7 +234,7 @@ def _length(measured: Measurements, compared: Comparison, opposed: set[str]) -> 
 def _checkpoints(compared: Comparison, confidence: float) -> Iterator[Flag]:
     main = compared.main
     count = len(main.values)
-    here = _level_sign(compared)
+    here = sign_of(_level(compared, confidence))
     opposed = np.flatnonzero(main.values * here < 0)
     clear = [c for c in opposed if sign_of(main.at(int(c), confidence)) != 0]
     if count > 1 and (len(opposed) >= DISAGREEING_CHECKPOINTS * count or clear):
@@ -231,10 +249,6 @@ def _checkpoints(compared: Comparison, confidence: float) -> Iterator[Flag]:
 
 def _level(compared: Comparison, confidence: float) -> Estimate:
     return compared.main.combined(curves.level(len(compared.main.values)), confidence)
-
-
-def _level_sign(compared: Comparison) -> int:
-    return int(np.sign(compared.main.values.mean()))
 
 
 def _pairs_inside(replicates: Replicates, compared: Comparison) -> Bool[np.ndarray, "p q"]:

@@ -6,6 +6,7 @@ always that of the quantity itself. Knows no estimators and no sets.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -61,15 +62,20 @@ class Draws:
 def interval(
     value: float, draws: Float[np.ndarray, "r"], kind: Kind, tasks: int, confidence: float = 0.95
 ) -> Estimate:
-    """Jackknife: value ± t_{K−1} · √((K−1)/K Σ (θ₋ₖ − θ̄₋)²); bootstrap: percentiles of the finite draws."""
+    """Jackknife: value ± t_{K−1} · √((K−1)/K Σ (θ₋ₖ − θ̄₋)²); bootstrap: percentiles of the finite draws.
+
+    There is no interval where a deletion, or half of the resamples, leaves nothing to average.
+    """
     target: Target = "tasks like these" if kind == "jackknife" else "these tasks"
+    finite = draws[np.isfinite(draws)]
+    if len(finite) < max(2, len(draws) if kind == "jackknife" else len(draws) // 2):
+        kind = "none"
     if kind == "none":
         return Estimate(value, value, value, 0.0, target, tasks, METHODS[kind])
     if kind == "jackknife":
         error = jackknife_error(draws)
         reach = quantile(len(draws), confidence) * error
         return Estimate(value, value - reach, value + reach, error, target, tasks, METHODS[kind])
-    finite = draws[np.isfinite(draws)]
     tail = (1 - confidence) / 2
     low, high = np.quantile(finite, [tail, 1 - tail])
     error = float(finite.std(ddof=1))
@@ -82,6 +88,7 @@ def jackknife_error(left_out: Float[np.ndarray, "k"]) -> float:
     return float(np.sqrt((k - 1) / k * np.sum((left_out - left_out.mean()) ** 2)))
 
 
+@lru_cache
 def quantile(tasks: int | None, confidence: float) -> float:
     """How many standard errors an interval reaches: Student's t on tasks − 1 degrees of freedom; the normal
     for None."""

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 
+from assay.errors import NumericsError
 from assay.study.cells import Contributions, Slice
 from assay.study.estimators import ESTIMATORS, Estimator
 from assay.study.gram import mean_sqnorms
@@ -28,16 +29,22 @@ Vary = Literal["nothing", "both", "probes", "queries"]
 class Replicates:
     """All that is computed from the cells of a study, each thing once.
 
-    `resamples` is the number of bootstrap draws where there are fewer than five tasks; `seed` makes them the
-    same every time.
+    `estimators` that need products within sets are left out where those were not measured. `resamples` is the
+    number of bootstrap draws where there are fewer than five tasks; `seed` makes them the same every time.
     """
 
     def __init__(
-        self, measured: Measurements, layout: Layout, *, resamples: int = 1000, seed: int = 0
+        self,
+        measured: Measurements,
+        layout: Layout,
+        *,
+        estimators: Sequence[Estimator] = tuple(ESTIMATORS.values()),
+        resamples: int = 1000,
+        seed: int = 0,
     ) -> None:
         self.measured = measured
         self.layout = layout
-        self.estimators = tuple(e for e in ESTIMATORS.values() if not e.needs_gram or _has_gram(measured))
+        self.estimators = tuple(e for e in estimators if not e.needs_gram or _has_gram(measured))
         self._resamples = resamples
         self._seed = seed
         self._plain: dict[tuple[str, str], list[dict[str, Contributions]]] = {}
@@ -64,6 +71,12 @@ class Replicates:
         """The estimate over `mask` at every checkpoint, with its replicates."""
         contributions = [at[estimator] for at in self._contributions(probe_set, query_set)]
         values = np.array([each.over(mask)[0] for each in contributions])
+        if not np.all(np.isfinite(values)):
+            at = self.measured.checkpoints[int(np.argmin(np.isfinite(values)))].name
+            raise NumericsError(
+                f"At {at} no query of {query_set} that {probe_set} can be held against has a gradient; leave "
+                "that checkpoint out."
+            )
         tasks = touched(mask)
         kind = self._kind(probe_set, query_set, mask)
         if kind == "jackknife":

@@ -87,7 +87,7 @@ def settle(parts: Components, value: float, within: float, confidence: float = 0
     have = {"probes": parts.probes, "queries": parts.queries, "tasks": float(parts.tasks)}
     more = _fewest(parts, limits, aim, confidence)
     present = max(1, round(have[limits]))
-    per = "" if limits == "tasks" else " per task"
+    per = "" if limits == "tasks" or parts.tasks == 1 else " per task"
     if more is not None:
         sentence = (
             f"The number of {limits} limits this: about {_rounded(more)}{per} in all, "

@@ -1,0 +1,84 @@
+"""One verdict from one comparison: its words, its sentence, its caveats, and what would settle it.
+
+Brings together what `verdict`, `sentences`, `flags` and `settle` each know alone.
+"""
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.study import curves
+from assay.study.estimators import ESTIMATORS
+from assay.study.flags import per_task, verdict_flags
+from assay.study.replicates import Replicates
+from assay.study.result import Settle, Verdict
+from assay.study.sentences import verdict_sentence
+from assay.study.settle import components, settle, unreplicated
+from assay.study.verdict import Comparison, timing, versus_control, versus_zero
+
+
+def judge(replicates: Replicates, compared: Comparison, margin: float, confidence: float) -> Verdict:
+    """The verdict of a comparison; `margin` is relative to the control's effect."""
+    over = curves.level(len(replicates.measured.checkpoints))
+    effect = compared.effect.combined(over, confidence)
+    control_effect, difference = (
+        None if draws is None else draws.combined(over, confidence)
+        for draws in (compared.control_effect, compared.difference)
+    )
+    like = 0.0 if control_effect is None else margin * abs(control_effect.value)
+    vs_zero = versus_zero(effect, like)
+    vs_control = None if compared.control is None else versus_control(difference, like)
+    unsaid = Verdict(
+        probe_set=compared.probe_set,
+        query_set=compared.query_set,
+        context=compared.context,
+        estimator=compared.estimator,
+        vs_control=vs_control,
+        vs_zero=vs_zero,
+        when=timing(compared.effect, vs_zero, confidence),
+        sentence="",
+        effect=effect,
+        control_effect=control_effect,
+        difference=difference,
+        margin=None if compared.control is None else margin,
+        flags=tuple(verdict_flags(replicates, compared, confidence)),
+        settle=_settle(replicates, compared, vs_control == "undecided", like, confidence)
+        if "undecided" in (vs_control, vs_zero)
+        else None,
+    )
+    sentence = verdict_sentence(
+        unsaid,
+        control=compared.control,
+        unit=ESTIMATORS[compared.estimator].unit,
+        by_file=replicates.layout.by_file,
+        undesired=replicates.measured.query_sets[compared.query_set].direction == "undesired",
+    )
+    return replace(unsaid, sentence=sentence)
+
+
+def _settle(
+    replicates: Replicates, compared: Comparison, beside_control: bool, like: float, confidence: float
+) -> Settle:
+    """What would close the open question: of the difference from the control first, else of the effect."""
+    over = curves.level(len(replicates.measured.checkpoints))
+    draws, mask, names = compared.effect, compared.mask, [compared.probe_set]
+    if beside_control and compared.difference is not None:
+        assert compared.shared is not None and compared.control is not None
+        draws, mask = compared.difference, compared.shared
+        names.append(compared.control)
+    probes, queries = (float(np.mean(counts)) for counts in per_task(replicates, compared))
+    if not all(replicates.can_redraw(name, compared.query_set, mask) for name in names):
+        return unreplicated(probes, queries)
+
+    def redrawn(vary: Literal["probes", "queries"]) -> Float[np.ndarray, "b"]:
+        first, *control = (
+            over @ replicates.within(compared.estimator, name, compared.query_set, mask, vary)
+            for name in names
+        )
+        return np.asarray(first - control[0] if control else first)
+
+    estimate = draws.combined(over, confidence)
+    parts = components(estimate, redrawn("probes"), redrawn("queries"), probes, queries)
+    return settle(parts, estimate.value, like, confidence)

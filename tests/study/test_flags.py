@@ -1,0 +1,126 @@
+"""Every caveat appears where its reason was put, and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from assay.study.analyse import analyse
+from assay.study.flags import small_denominators
+from assay.study.measurements import Measurements
+from assay.study.result import StudyResult
+from tests.study.simulate import examples, from_gradients, from_influences
+
+K, N = 6, 16
+
+
+def plane(inside: float, across: float = 0.1, noise: float = 0.01, seed: int = 0, n: int = N) -> np.ndarray:
+    tasks = np.repeat(np.arange(K), n)
+    drawn = np.random.default_rng(seed).normal(size=(K * n, K * n))
+    return np.where(tasks[:, None] == tasks, inside, across) + noise * drawn
+
+
+def clean(**options: object) -> Measurements:
+    return from_influences(
+        {("cot", "eval"): [plane(0.4), plane(0.5, seed=1)], ("plain", "eval"): [plane(0.7, 0.3)] * 2},
+        tasks=K,
+        control="plain",
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def codes(result: StudyResult, probe_set: str = "cot", context: str = "in-task") -> set[str]:
+    found = next(v for v in result.verdicts if (v.probe_set, v.context) == (probe_set, context))
+    return {flag.code for flag in found.flags}
+
+
+def with_loss(measured: Measurements, losses: dict[str, float]) -> Measurements:
+    checkpoints = tuple(
+        replace(
+            at, probe_loss={name: np.full_like(each, losses[name]) for name, each in at.probe_loss.items()}
+        )
+        for at in measured.checkpoints
+    )
+    return replace(measured, checkpoints=checkpoints)
+
+
+def test_a_clean_study_carries_only_the_caveat_that_every_study_carries() -> None:
+    result = analyse(with_loss(clean(), {"cot": 9.0, "plain": 3.0}))
+    assert codes(result) == set()
+    assert [flag.code for flag in result.flags] == ["one_trajectory"]
+
+
+def test_few_probes_and_queries_are_counted_per_task() -> None:
+    measured = from_influences({("cot", "eval"): [plane(0.4, n=4)]}, tasks=K)
+    found = analyse(measured).verdicts[0]
+    assert {"too_few_probes", "too_few_queries"} <= {flag.code for flag in found.flags}
+    assert any("cot has 4 probes per task" in flag.sentence for flag in found.flags)
+
+
+def test_small_denominators_are_found_by_their_share() -> None:
+    relinf = np.ones((K * N, K * N))
+    relinf[:, ::12] = 20.0  # every twelfth query, in every task …
+    norms = np.ones(K * N)
+    norms[::12] = 1e-3  # … has a gradient that has nearly vanished
+    measured = from_influences({("cot", "eval"): [relinf]}, tasks=K, query_norms=norms)
+    share, effective = small_denominators(measured, "cot", "eval", np.ones_like(relinf, dtype=bool))
+    assert share == pytest.approx((8 * 20 + 2) / (8 * 20 + 88))
+    assert effective == pytest.approx(88, rel=0.01)
+    assert "small_denominators" in codes(analyse(measured))
+    assert "small_denominators" not in codes(analyse(measured, estimator="median"))
+
+
+def test_a_ratio_of_sums_that_rests_on_few_queries_says_so() -> None:
+    norms = np.ones(K * N)
+    norms[:3] = 1e3
+    measured = from_influences({("cot", "eval"): [plane(0.4)]}, tasks=K, query_norms=norms)
+    assert "large_queries" in codes(analyse(measured, estimator="ratio_of_sums"))
+    assert "large_queries" not in codes(analyse(measured))
+
+
+def test_length_is_a_confound_where_longer_probes_lose_token_for_token() -> None:
+    longer = from_influences(
+        {("cot", "eval"): [plane(0.8)], ("plain", "eval"): [plane(0.5)]},
+        tasks=K,
+        control="plain",
+        tokens={"cot": 12, "plain": 4, "eval": 4},
+    )
+    result = analyse(longer)
+    assert {"length_confound", "estimators_disagree"} <= codes(result)
+    sentence = next(f.sentence for f in result.verdicts[0].flags if f.code == "length_confound")
+    assert "3.0 times as long as those of plain" in sentence
+    assert "length_confound" not in codes(analyse(clean(tokens={"cot": 12, "plain": 4, "eval": 4})))
+
+
+def test_the_baseline_without_gradients_may_disagree() -> None:
+    agrees, differs = (analyse(with_loss(clean(), {"cot": cot, "plain": 4.0})) for cot in (8.0, 2.0))
+    assert "baseline_disagrees" not in codes(agrees)
+    assert "baseline_disagrees" in codes(differs)
+
+
+def test_checkpoints_of_opposite_sign_are_counted() -> None:
+    measured = from_influences(
+        {("cot", "eval"): [plane(level, seed=i) for i, level in enumerate((0.5, 0.5, 0.4, -0.2))]}, tasks=K
+    )
+    result = analyse(measured)
+    assert "checkpoints_disagree" in codes(result)
+    sentence = next(f.sentence for f in result.verdicts[0].flags if f.code == "checkpoints_disagree")
+    assert "at 1 of 4 checkpoints (1 of them with an interval that excludes 0)" in sentence
+    assert "checkpoints_disagree" not in codes(analyse(clean()))
+
+
+def test_the_study_says_what_its_labels_do_not_allow() -> None:
+    some = [None if i == 0 else f"t{i % 3}" for i in range(12)]
+    few = analyse(from_gradients([examples("cot", some)], [examples("eval", some)]))
+    assert {"few_tasks", "unlabelled_examples", "no_control"} <= {flag.code for flag in few.flags}
+    none = analyse(from_gradients([examples("cot", [None] * 5)], [examples("eval", some)]))
+    assert "no_task_labels" in {flag.code for flag in none.flags}
+    assert {v.context for v in none.verdicts} == {"in-task"}
+    assert none.verdicts[0].effect.target == "these tasks"
+    assert "within a task" not in none.verdicts[0].sentence
+
+
+def test_one_checkpoint_cannot_tell_when() -> None:
+    result = analyse(from_influences({("cot", "eval"): [plane(0.4)]}, tasks=K))
+    assert "one_checkpoint" in {flag.code for flag in result.flags}
+    assert result.curves[0].trend is None
