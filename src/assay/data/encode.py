@@ -32,8 +32,9 @@ def encode(tokenizer: Any, text: str, boundaries: tuple[int, ...], *, add_specia
     """Token ids of `text`. Fast tokenizers tell the characters of every token.
 
     For slow ones tokens are placed only relative to `boundaries`: those that the text up to a boundary and
-    the whole text have in common lie before it.
+    the whole text have in common lie before it. Raises UnicodeEncodeError for a lone surrogate in the text.
     """
+    text.encode("utf-8")
     fast = bool(getattr(tokenizer, "is_fast", False))
     extra = {"return_offsets_mapping": True} if fast else {}
     encoded = tokenizer(text, add_special_tokens=add_special_tokens, **extra)

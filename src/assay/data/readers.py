@@ -149,6 +149,8 @@ def _format_of(
     if not records:
         row, bad = next((row, bad) for row, bad in head if isinstance(bad, BadRow))
         raise DataError(f"{place}: none of the first {len(head)} rows can be read; row {row}: {bad.reason}.")
+    if Path(place).name == "dataset_info.json":
+        raise DataError(f"{place} describes datasets; name one of them: dataset_info.json:NAME.")
     raise DataError(
         f"{place}: no known format fits; the first row has {_names(records[0])}. Name the format "
         "(--format), or map its columns to prompt and completion (name them first if it has no header)."
