@@ -26,6 +26,7 @@ from assay.study.replicates import Replicates
 LEVEL = {"in-task": 0.5, "cross-task": 0.05}
 SETS = ("strategy", "control")
 RELINF = (ESTIMATORS["relinf"],)
+SAME_TRUTH = ("relinf", "ratio_of_sums", "median")  # effects are symmetric and independent of ‖g_q‖
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,21 @@ def _examples(name: str, tasks: np.ndarray) -> ExampleSet:
     )
 
 
-def coverage(world: World, trials: int, seed: int = 0, resamples: int = 400) -> dict[tuple[str, str], float]:
+def coverage(
+    world: World, trials: int, *, estimator: str = "relinf", seed: int = 0, resamples: int = 400
+) -> dict[tuple[str, str], float]:
     """Share of `trials` in which the nominal 95% interval holds the truth, by context and quantity."""
+    rows = (ESTIMATORS[estimator],)
     generator = np.random.default_rng(seed)
     held: dict[tuple[str, str], list[bool]] = {(c, q): [] for c in CONTEXTS for q in ("level", "difference")}
     for _ in range(trials):
         measured, cells = draw(world, generator)
-        replicates = Replicates(measured, lay_out(measured), estimators=RELINF, resamples=resamples)
+        replicates = Replicates(measured, lay_out(measured), estimators=rows, resamples=resamples)
         for context in CONTEXTS:
             mask = replicates.mask(context, SETS, ["eval"])
             if not mask.any():
                 continue
-            drawn = {s: replicates.draws("relinf", s, "eval", mask) for s in SETS}
+            drawn = {s: replicates.draws(estimator, s, "eval", mask) for s in SETS}
             these = {s: float(cells[s][mask].mean()) for s in SETS}
             gap = drawn["strategy"] - drawn["control"]
             for quantity, draws, here, everywhere in (
@@ -122,11 +126,14 @@ def _holds(draws: Draws, these_tasks: float, tasks_like_these: float) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--trials", type=int, default=2000)
-    trials = parser.parse_args().trials
+    parser.add_argument("--estimator", choices=SAME_TRUTH, default="relinf")
+    options = parser.parse_args()
     columns = [(context, quantity) for context in CONTEXTS for quantity in ("level", "difference")]
     rows = [["tasks", "probes = queries per task", *(f"{c}, {q}" for c, q in columns)]]
     for tasks, each in ((1, 16), (3, 8), (4, 16), (5, 8), (7, 1), (7, 8), (12, 1), (12, 16)):
-        found = coverage(World(tasks=tasks, probes=each, queries=each), trials if tasks > 4 else trials // 4)
+        trials = options.trials if tasks > 4 else options.trials // 4
+        world = World(tasks=tasks, probes=each, queries=each)
+        found = coverage(world, trials, estimator=options.estimator)
         cells = [f"{found[column]:.3f}" if column in found else "–" for column in columns]
         rows.append([str(tasks), str(each), *cells])
     rows.insert(1, ["---"] * len(rows[0]))

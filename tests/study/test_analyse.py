@@ -1,7 +1,9 @@
 """The whole result: complete, the same every time, and made of plain finite numbers."""
 
 import json
+import re
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,3 +145,14 @@ def test_an_option_that_cannot_be_is_refused(options: dict[str, object], message
 def test_a_control_that_is_not_there_is_refused() -> None:
     with pytest.raises(ConfigError, match="'nobody' is not among the probe sets"):
         analyse(replace(study(), control="nobody"))
+
+
+def test_the_manual_explains_every_estimator_and_every_caveat() -> None:
+    root = Path(__file__).parents[2]
+    manual = (root / "docs" / "statistics.md").read_text(encoding="utf-8")
+    sources = [
+        (root / "src/assay/study" / name).read_text(encoding="utf-8") for name in ("flags.py", "usable.py")
+    ]
+    codes = {code for source in sources for code in re.findall(r'Flag\(\s*"(\w+)"', source)}
+    assert len(codes) > 10
+    assert {name for name in {*ESTIMATORS, *codes} if f"`{name}`" not in manual} == set()

@@ -204,7 +204,7 @@ def weighted_median(
     """
     if values.shape[-1] == 0:
         return np.full(weights.shape[:-1], np.nan)
-    order = np.argsort(values, axis=-1, kind="stable")
+    order = np.argsort(values, axis=-1)
     ordered = np.broadcast_to(np.take_along_axis(values, order, axis=-1), weights.shape)
     weight = weights[..., order] if values.ndim == 1 else np.take_along_axis(weights, order, axis=-1)
     reached = np.cumsum(weight, axis=-1)

@@ -125,7 +125,8 @@ class Replicates:
         """Draws of all estimators and contexts are made together: the weighting costs more than the rest."""
         key = (estimator, probe_set, query_set, mask.tobytes())
         if key not in self._bootstrapped:
-            masks = [mask, *(self.mask(context, [probe_set], [query_set]) for context in CONTEXTS)]
+            own = (self.mask(context, [probe_set], [query_set]) for context in CONTEXTS)
+            masks = list({each.tobytes(): each for each in (mask, *own)}.values())
             made = self._evaluate(self.estimators, probe_set, query_set, masks, "both")
             for (name, index), draws in made.items():
                 self._bootstrapped[name, probe_set, query_set, masks[index].tobytes()] = draws
