@@ -87,6 +87,7 @@ def _environment() -> Environment:
         "label": words.label,
         "number": words.number,
         "interval": words.interval,
+        "clipped": words.clipped,
         "count": words.count,
         "listed": words.listed,
         "code": words.code_label,

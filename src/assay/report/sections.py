@@ -189,8 +189,10 @@ _WORDS = re.compile(r"[A-Za-z0-9_']+|\s+|.", re.DOTALL)
 
 def marked(text: str, reference: str, most: int = 600) -> list[tuple[str, bool]]:
     """`text` in pieces, True for those that the reference does not hold; unmarked where either is long."""
+    if text == reference or max(len(text), len(reference)) > 8 * most:
+        return [(text, False)]
     ours, theirs = _WORDS.findall(text), _WORDS.findall(reference)
-    if text == reference or max(len(ours), len(theirs)) > most:
+    if max(len(ours), len(theirs)) > most:
         return [(text, False)]
     matcher = difflib.SequenceMatcher(None, theirs, ours, autojunk=False)
     pieces = [

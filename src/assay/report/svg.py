@@ -8,6 +8,7 @@ script, link, style or event handler can pass, whatever text the data holds. Des
 import re
 import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from typing import Any
 
 import altair as alt
@@ -42,7 +43,11 @@ def draw(specification: dict[str, Any], name: str, title: str) -> str:
 def clean(drawing: str, name: str, title: str) -> str:
     """`drawing` with only known elements and attributes, own ids, short numbers and titles."""
     source = ET.fromstring(drawing)
-    root = _copy(source, name) or ET.Element(f"{{{_SVG}}}svg")
+    identifiers = [element.get("id", "") for element in source.iter() if element.get("id")]
+    names = {old: f"{name}-{index + 1}" for index, old in enumerate(identifiers)}
+    root = _copy(source, names)
+    if root is None:
+        raise ValueError("the drawing holds nothing that may be shown")
     heading = ET.Element(f"{{{_SVG}}}title")
     heading.text = title
     root.insert(0, heading)
@@ -57,20 +62,20 @@ def inline(drawing: str) -> str:
     return f'{head} class="chart">{rest}'
 
 
-def _copy(source: ET.Element, name: str) -> ET.Element | None:
+def _copy(source: ET.Element, names: Mapping[str, str]) -> ET.Element | None:
     tag = source.tag.removeprefix(f"{{{_SVG}}}")
     if tag not in _ELEMENTS or source.get("display") == "none" or _is_empty_shape(tag, source):
         return None
     element = ET.Element(f"{{{_SVG}}}{tag}")
     for key, value in source.attrib.items():
         if key in _ATTRIBUTES:
-            element.set(key, _attribute(key, value, name))
+            element.set(key, _attribute(key, value, names))
     element.text = source.text
     if tag in _SHAPES and source.get("aria-label"):
         tooltip = ET.SubElement(element, f"{{{_SVG}}}title")
         tooltip.text = source.get("aria-label")
     for child in source:
-        copied = _copy(child, name)
+        copied = _copy(child, names)
         if copied is not None:
             element.append(copied)
             copied.tail = child.tail
@@ -84,12 +89,12 @@ def _is_empty_shape(tag: str, source: ET.Element) -> bool:
     return tag == "path" and source.get("d", "") in ("", "M0,0h0v0h0Z")
 
 
-def _attribute(key: str, value: str, name: str) -> str:
+def _attribute(key: str, value: str, names: Mapping[str, str]) -> str:
     if key == "id":
-        return f"{name}-{value}"
+        return names[value]
     reference = _REFERENCE.match(value)
-    if reference:
-        return f"url(#{name}-{reference.group(1)})"
+    if reference and reference.group(1) in names:
+        return f"url(#{names[reference.group(1)]})"
     if "url(" in value.lower():
         return "none"
     return _NUMBER.sub(lambda match: f"{float(match.group()):.2f}".rstrip("0").rstrip("."), value)

@@ -46,6 +46,11 @@ def label(text: str, limit: int = 28) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def clipped(text: str, limit: int = 1_000) -> str:
+    """`text` up to `limit` characters, and how many more there were."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({count(len(text) - limit, 'more character')})"
+
+
 def labels(texts: Sequence[str], limit: int = 28) -> list[str]:
     """`label` of each, told apart by a number where two would read the same."""
     short = [label(text, limit) for text in texts]

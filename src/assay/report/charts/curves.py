@@ -3,13 +3,14 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import altair as alt
 
 from assay.report.charts.base import chart, finish, zero_rule
 from assay.report.palette import INK, Colour
-from assay.report.words import has_interval, interval, label, number
+from assay.report.words import has_interval, interval, label, labels, number
 from assay.study.result import Curve, CurvePoint
 
 _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
@@ -37,7 +38,9 @@ class Steps:
         steps = [point.step for point in points if point.step is not None]
         if len(steps) == len(points) and len(set(steps)) == len(points):
             return cls(dict(zip((p.checkpoint for p in points), steps, strict=True)), steps)
-        return cls({p.checkpoint: f"{i + 1} {label(p.checkpoint, 12)}" for i, p in enumerate(points)}, ())
+        names = [point.checkpoint for point in points]
+        shared = _shared_start(names) if len(names) > 1 else 0
+        return cls(dict(zip(names, labels([name[shared:] or name for name in names], 14), strict=True)), ())
 
     def axis(self) -> alt.X:
         if not self.steps:
@@ -92,8 +95,13 @@ def curves(
     if direct_labels:
         layers.extend(_label_layers(colour, "Q" if steps.steps else "O"))
         tables["labels"] = _labels(lines, points, frame, height)
-        right = 26 + 7 * max((len(row["name"]) for row in tables["labels"]), default=0)
+        right = 24 + 6.2 * max((len(row["name"]) for row in tables["labels"]), default=0)
     return finish(layers, tables, title, subtitle, width, height, right, 12.5 if direct_labels else 11)
+
+
+def _shared_start(names: Sequence[str]) -> int:
+    """How many characters all names begin with alike."""
+    return sum(1 for _ in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False)))
 
 
 def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, Any]:
@@ -105,7 +113,8 @@ def _row(line: Line, index: int, point: CurvePoint, steps: Steps) -> dict[str, A
         "y": estimate.value if math.isfinite(estimate.value) else None,
         "low": estimate.low if known else None,
         "high": estimate.high if known else None,
-        "text": f"{line.name}, {label(point.checkpoint)}: {number(estimate.value)} {interval(estimate)}",
+        "text": f"{label(line.name)}, {label(point.checkpoint)}: "
+        f"{number(estimate.value)} {interval(estimate)}",
     }
 
 
@@ -126,7 +135,7 @@ def _labels(
 def _label_layers(colour: alt.Color, kind: str) -> list[alt.Chart]:
     leader = chart("labels").mark_rule(strokeWidth=1, opacity=0.7, xOffset=5, x2Offset=16, aria=False)
     text = chart("labels").mark_text(
-        align="left", baseline="middle", dx=19, fontSize=13, color=INK.light, aria=False
+        align="left", baseline="middle", dx=19, fontSize=12, color=INK.light, aria=False
     )
     return [
         leader.encode(alt.X(f"x:{kind}"), alt.X2("x"), alt.Y("y:Q"), alt.Y2("at"), colour),

@@ -32,15 +32,15 @@ def _heat_map(plan: Plan, cells: Sequence[Cell], tasks: Sequence[str], limit: fl
 
 
 def contributions(plan: Plan) -> Iterator[Group]:
-    """The diagonals, tasks ordered by the control's (or the first strategy's) influence."""
+    """The diagonals, tasks in the order of the control's (or the first strategy's); nothing for one task."""
     for query_set in plan.query_sets:
         diagonals = {name: _diagonal(plan.result.cells, name, query_set) for name in plan.probe_sets}
         control = diagonals.get(plan.control or "", {})
         strategies = {name: line for name, line in diagonals.items() if line and name != plan.control}
-        if not strategies:
+        tasks = {task for line in diagonals.values() for task in line}
+        if not strategies or len(tasks) < 2:
             continue
         lead = control or next(iter(strategies.values()))
-        tasks = {task for line in diagonals.values() for task in line}
         order = sorted(tasks, key=lambda task: (-lead.get(task, -math.inf), task))[: charts.MOST_TASKS]
         frame = _frame([value for line in diagonals.values() for value in line.values()])
         figures = [

@@ -97,4 +97,4 @@ def _estimates(lines: Sequence[Curve]) -> list[Estimate]:
 def _name(curve: Curve, query_sets: Sequence[str]) -> str:
     if len(query_sets) == 1:
         return curve.probe_set
-    return f"{words.label(curve.probe_set, 10)} → {words.label(curve.query_set, 10)}"
+    return f"{words.label(curve.probe_set, 9)} → {words.label(curve.query_set, 8)}"
