@@ -104,6 +104,13 @@ def test_strings_of_prompt_and_completion_are_plain_and_lists_are_chat() -> None
     assert [message.weight for message in lists.messages] == [None, 0.0, None, None]
 
 
+@pytest.mark.parametrize("text", ['["a", "b"]', '[{"name": "f"}]', "[1, 2]", "[INST] x"])
+def test_text_in_brackets_is_text(text: str) -> None:
+    assert read({"prompt": text, "completion": text}).messages[1].content == text
+    assert read({"prompt": text, "chosen": text, "rejected": "b"}).messages[1].content == text
+    assert read({"question": text, "answer": text}).messages[1].content == text
+
+
 def test_text_is_a_completion_without_a_prompt() -> None:
     assert read({"text": "Once."}) == Draft((Message("assistant", "Once."),), "plain")
 
@@ -236,6 +243,8 @@ def test_ready_tokens_take_labels_or_masks_or_are_learned_whole() -> None:
     assert read({"input_ids": ids, "labels": [-100, 8, 9]}).labels == (-100, 8, 9)
     assert read({"input_ids": ids, "completion_mask": [0, 0, 1]}).labels == (-100, -100, 9)
     assert read({"input_ids": ids}).labels == (7, 8, 9)
+    padded = read({"input_ids": [0, *ids], "labels": [-100, 7, 8, 9], "attention_mask": [0, 1, 1, 1]})
+    assert (padded.input_ids, padded.labels) == ((7, 8, 9), (7, 8, 9))
 
 
 @pytest.mark.parametrize(
@@ -248,6 +257,7 @@ def test_ready_tokens_take_labels_or_masks_or_are_learned_whole() -> None:
         {"input_ids": [1, 2], "labels": [2, -100]},
         {"input_ids": [1, 2], "labels": [1, -100]},
         {"input_ids": [1, 2], "completion_mask": [1]},
+        {"input_ids": [1, 2], "attention_mask": [1]},
     ],
 )
 def test_ready_tokens_that_cannot_be_are_refused(record: dict[str, Any]) -> None:

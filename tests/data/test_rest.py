@@ -101,7 +101,7 @@ def test_overlap_tells_content_from_prompt_and_the_first_place() -> None:
         Match("cot", "same", Source("f.jsonl", 1), "content"),
         Match("cot", "asked", Source("f.jsonl", 1), "prompt"),
     )
-    assert overlap_notes(matches) == ("cot: 1 examples were trained on, and the prompts of 1 more.",)
+    assert overlap_notes(matches) == ("cot: 1 example trained on, and of 1 more the prompt alone.",)
 
 
 def test_texts_without_a_prompt_do_not_match_each_other() -> None:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from assay.data.example import Example, Message
@@ -47,11 +47,10 @@ class Chat:
         asked, without = self.attempt(turns, prompt=True), self.attempt(turns)
         return "" if asked is None or without is None else asked[common_prefix(asked, without) :]
 
-    @cached_property
+    @property
     def control_tokens(self) -> tuple[str, ...]:
         """The tokenizer's special and added tokens, longest first."""
-        names = {*self.tokenizer.all_special_tokens, *self.tokenizer.get_added_vocab()}
-        return tuple(sorted((name for name in names if name.strip()), key=lambda name: (-len(name), name)))
+        return _control_tokens(self.tokenizer, len(self.tokenizer))
 
     @property
     def has_generation_tags(self) -> bool:
@@ -93,6 +92,13 @@ class Chat:
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise TemplateError(f"the chat template refuses it ({reason})") from error
+
+
+@lru_cache(maxsize=4)
+def _control_tokens(tokenizer: Any, size: int) -> tuple[str, ...]:
+    """Kept, as there may be thousands; `size` tells a tokenizer that tokens were added to."""
+    names = {*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()}
+    return tuple(sorted((name for name in names if name.strip()), key=lambda name: (-len(name), name)))
 
 
 def chat_of(example: Example, tokenizer: Any, chat_template: str | None) -> Chat:

@@ -66,16 +66,18 @@ def unlearned(messages: Iterable[Message]) -> tuple[Message, ...]:
 
 
 def conversation(record: Record, messages: tuple[Message, ...], system: str = "") -> Draft:
+    """Turns with the record's tools and template arguments, and `system` before them if they have none."""
     if system and messages[0].role != "system":
         messages = system_turns(system) + messages
     return Draft(messages, tools=tools(record), template_kwargs=template_kwargs(record))
 
 
 def instruction(record: Record) -> str:
-    instruction, extra = optional(record, "instruction"), optional(record, "input")
-    if not (instruction + extra).strip():
+    """Alpaca's question: the instruction, and the input on the next line where there is one."""
+    asked, given = optional(record, "instruction"), optional(record, "input")
+    if not (asked + given).strip():
         raise RowError("fields 'instruction' and 'input' are both empty")
-    return f"{instruction}\n{extra}" if instruction and extra else instruction or extra
+    return f"{asked}\n{given}" if asked and given else asked or given
 
 
 def checked(draft: Draft) -> Draft:

@@ -82,6 +82,11 @@ def is_objects(value: Any, *keys: str) -> bool:
     return bool(items) and isinstance(items[0], Mapping) and all(key in items[0] for key in keys)
 
 
+def is_turns(value: Any, key: str = "role") -> bool:
+    """Whether `value` is a list, or JSON text of turns that have `key`; other bracketed text is just text."""
+    return isinstance(value, (list, tuple)) or is_objects(value, key)
+
+
 def listed(value: Any) -> Sequence[Any]:
     """A list as it is, JSON text of a list parsed (tables hold lists so), anything else as ()."""
     if isinstance(value, str) and value.lstrip().startswith("["):

@@ -26,6 +26,7 @@ from assay.data.fields import (
     RowError,
     filled,
     is_objects,
+    is_turns,
     listed,
     optional,
     present,
@@ -63,6 +64,8 @@ def read_tokens(record: Record, options: Options) -> list[Draft]:
         labels = ids
     if len(labels) != len(ids):
         raise RowError(f"{len(ids)} input_ids but {len(labels)} labels")
+    if present(record, "attention_mask"):
+        ids, labels = _unpadded(ids, labels, _integers(record, "attention_mask"))
     for place, (token, wanted) in enumerate(zip(ids, labels, strict=True)):
         if wanted not in (IGNORED_LABEL, token):
             raise RowError(
@@ -72,6 +75,16 @@ def read_tokens(record: Record, options: Options) -> list[Draft]:
     if all(wanted == IGNORED_LABEL for wanted in labels[1:]):
         raise RowError("no token is learned: every label after the first is -100")
     return [Draft(rendering="tokens", input_ids=ids, labels=labels)]
+
+
+def _unpadded(
+    ids: tuple[int, ...], labels: tuple[int, ...], mask: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Without the positions that the model is told not to look at."""
+    if len(mask) != len(ids) or not any(mask):
+        raise RowError(f"the attention_mask does not fit the {len(ids)} input_ids")
+    kept = [place for place, flag in enumerate(mask) if flag]
+    return tuple(ids[place] for place in kept), tuple(labels[place] for place in kept)
 
 
 def _integers(record: Record, key: str) -> tuple[int, ...]:
@@ -132,7 +145,7 @@ def read_instances(record: Record, options: Options) -> list[Draft]:
 
 def read_prompt_completion(record: Record, options: Options) -> list[Draft]:
     """TRL's pair: of strings (joined as they are), or of lists of messages."""
-    if listed(record.get("prompt")) or listed(record.get("completion")):
+    if is_turns(record.get("prompt")) or is_turns(record.get("completion")):
         prompt = _as_turns(record, "prompt", user_turn)
         completion = _as_turns(record, "completion", assistant_turn)
         return [conversation(record, (*unlearned(prompt), *completion))]
@@ -140,7 +153,7 @@ def read_prompt_completion(record: Record, options: Options) -> list[Draft]:
 
 
 def _as_turns(record: Record, key: str, alone: Callable[[str], Message]) -> tuple[Message, ...]:
-    return turns(record, key, OPENAI) if listed(record.get(key)) else (alone(text(record, key)),)
+    return turns(record, key, OPENAI) if is_turns(record.get(key)) else (alone(text(record, key)),)
 
 
 def _exchange(question: str, answer: str) -> Callable[[Record, Options], list[Draft]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.data.example import Example, Source
-from assay.data.texts import content_key, prompt_key
+from assay.data.texts import content_key, counted, prompt_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def overlap_notes(matches: Iterable[Match]) -> tuple[str, ...]:
         kinds = counts.setdefault(match.name, {"content": 0, "prompt": 0})
         kinds[match.by] += 1
     return tuple(
-        f"{name}: {kinds['content']} examples were trained on, and the prompts of {kinds['prompt']} more."
+        f"{name}: {counted(kinds['content'], 'example')} trained on, "
+        f"and of {kinds['prompt']:,} more the prompt alone."
         for name, kinds in counts.items()
     )
 

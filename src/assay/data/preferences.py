@@ -21,9 +21,10 @@ from assay.data.example import Message
 from assay.data.fields import (
     OPENAI,
     Record,
+    Tags,
     filled,
     is_objects,
-    listed,
+    is_turns,
     optional,
     present,
     text,
@@ -59,21 +60,25 @@ def _other(response: Response) -> Response:
 def _response(value: Any, options: Options) -> tuple[Message, ...]:
     if isinstance(value, Mapping):
         return (turn(value, "the response", options.tags if options.tags.role in value else OPENAI),)
-    if listed(value):
-        return turn_list(
-            value, "the response", options.tags if is_objects(value, options.tags.role) else OPENAI
-        )
+    if is_turns(value) or is_turns(value, options.tags.role):
+        return turn_list(value, "the response", _tags(value, options))
     return (assistant_turn(filled({"response": value}, "response")),)
 
 
 def _preference_prompt(record: Record, options: Options) -> tuple[Message, ...] | None:
     for key in ("prompt", "messages", "conversations"):
-        if listed(record.get(key)):
-            return turns(record, key, options.tags if is_objects(record[key], options.tags.role) else OPENAI)
+        value = record.get(key)
+        if is_turns(value) or is_turns(value, options.tags.role):
+            return turns(record, key, _tags(value, options))
     if present(record, "instruction"):
         return (*history_turns(record), user_turn(instruction(record)))
     given = next((key for key in ("prompt", "query", "question") if present(record, key)), None)
     return None if given is None else (*history_turns(record), user_turn(text(record, given)))
+
+
+def _tags(value: Any, options: Options) -> Tags:
+    """ShareGPT's names of fields where the turns have them, else OpenAI's."""
+    return options.tags if is_objects(value, options.tags.role) else OPENAI
 
 
 def _shared_text(ours: str, theirs: str) -> int:
