@@ -58,6 +58,7 @@ def render_page(result: StudyResult, figures: Figures) -> str:
         verdicts=verdicts,
         places=sections.places(verdicts),
         by_place={(v.probe_set, v.query_set, v.context): v for v in verdicts},
+        contrast_pairs=list(dict.fromkeys((c.desired, c.undesired) for c in result.contrasts)),
         groups=sections.card_groups(result, colours),
         caveats=sections.caveats(result),
         settling=sections.undecided(result),

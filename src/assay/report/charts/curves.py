@@ -44,7 +44,7 @@ class Steps:
 
     def axis(self) -> alt.X:
         if not self.steps:
-            named = alt.Axis(title="checkpoint", grid=False, labelAngle=-35, labelOverlap=True)
+            named = alt.Axis(title="checkpoint", grid=False, labelAngle=-60, labelLimit=70, labelOverlap=True)
             order = alt.Scale(domain=list(self.positions.values()), padding=0.1)
             return alt.X("x:O", axis=named, sort=None, scale=order)
         few = list(self.steps) if len(self.steps) <= 6 else alt.Undefined
