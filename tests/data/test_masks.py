@@ -2,7 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from assay.data import spans
+from assay.data.chat import chat_of
 from assay.data.example import Message
 from assay.data.render import loss_on_warning, tokenize, tokenize_all
 from assay.errors import DataError, ModelError
@@ -166,6 +170,35 @@ def test_slow_tokenizers_give_the_same_mask() -> None:
     )
     parts = learned(TWO_TURNS, tiny.SlowCharacters(), chat_template=template)
     assert parts == ["It is two.;", "It is four.;"]
+
+
+WORDS = st.text(st.sampled_from("ab \n<>|/think四🙂é.?"), min_size=1, max_size=12).filter(
+    lambda words: words.strip()
+)
+TEMPLATES = st.sampled_from(
+    [
+        tiny.CHATML,
+        tiny.LLAMA_LIKE,
+        tiny.GEMMA_LIKE,
+        tiny.THINKING,
+        tiny.LAST_ENDS_OTHERWISE,
+        tiny.INSTRUCTION_TAGS,
+    ]
+)
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3), TEMPLATES)
+def test_both_ways_of_finding_a_turn_agree_whatever_is_said(
+    pairs: list[tuple[str, str]], template: str
+) -> None:
+    turns = [message for asked, said in pairs for message in (user(asked), assistant(said))]
+    chat = chat_of(example(*turns), tiny.fast_tokenizer(), template)
+    for index in range(1, len(turns), 2):
+        start, end = spans.turn_span(chat, index)
+        assert turns[index].content.strip() in chat.full[start:end]
+        contrast = spans._by_contrast(chat, index, header=True)
+        assert (start, end) == (contrast[0], spans._without_trailing_space(chat, *contrast))
 
 
 def test_a_template_that_leaves_the_words_out_is_an_error_with_file_and_row() -> None:

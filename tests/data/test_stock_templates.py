@@ -39,7 +39,7 @@ def templates() -> Path:
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    made = tiny.fast_tokenizer()
+    made = tiny.fast_tokenizer.__wrapped__()
     made.add_special_tokens(
         {"additional_special_tokens": [*dict.fromkeys(PLAIN_ENDS.values()), "<|return|>"]}
     )
