@@ -7,7 +7,7 @@ from assay.world.examples import base_examples, make_examples
 from assay.world.splits import stream
 from assay.world.strategies import STRATEGIES
 from assay.world.tasks import TASKS
-from assay.world.tokenizer import make_tokenizer
+from assay.world.tokenizer import make_tokenizer, save_tokenizer
 from assay.world.words import make_world, split_words
 
 
@@ -65,7 +65,7 @@ def test_a_saved_tokenizer_reads_back_alike(tmp_path):
     from transformers import AutoTokenizer
 
     tokenizer = make_tokenizer(make_world())
-    tokenizer.save_pretrained(tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
     again = AutoTokenizer.from_pretrained(tmp_path)
     text = "<|bos|><|user|>add 12 and 3.<|end|>"
     assert again(text)["input_ids"] == tokenizer(text)["input_ids"]

@@ -25,7 +25,7 @@ from assay.files import read_json, write_atomically, write_json
 from assay.fingerprint import differing_fields
 from assay.world.documents import document
 from assay.world.splits import stream
-from assay.world.tokenizer import make_tokenizer
+from assay.world.tokenizer import make_tokenizer, save_tokenizer
 from assay.world.words import World, make_world
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def pretrain(out: Path, recipe: Pretraining | None = None, report: Report = lamb
         if step % recipe.save_every == 0 and step < recipe.steps:
             progress.save(model, optimizer, losses)
     model.save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save_tokenizer(tokenizer, out)
     tail = losses[-100:]
     summary = {
         "recipe": asdict(recipe),

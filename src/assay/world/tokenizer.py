@@ -3,9 +3,12 @@
 Decoding joins tokens by spaces, so "47," comes back as "4 7 ,"; encoding either gives the same ids.
 """
 
+from pathlib import Path
+
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from assay.files import read_json, write_json
 from assay.world.words import World
 
 PAD, UNKNOWN, BOS, END = "<|pad|>", "<|unknown|>", "<|bos|>", "<|end|>"
@@ -38,15 +41,25 @@ def make_tokenizer(world: World) -> PreTrainedTokenizerFast:
             pre_tokenizers.Digits(individual_digits=True),
         ]
     )
+    core.add_special_tokens(list(SPECIAL))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=core,
         bos_token=BOS,
         eos_token=END,
         pad_token=PAD,
         unk_token=UNKNOWN,
-        additional_special_tokens=[f"<|{role}|>" for role in ROLES],
         clean_up_tokenization_spaces=False,
         model_max_length=128,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write the tokenizer so that every transformers from 4.55 on reads it.
+
+    Versions before 5 do not know the class name that version 5 writes.
+    """
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    write_json(path, read_json(path) | {"tokenizer_class": "PreTrainedTokenizerFast"})

@@ -1,0 +1,65 @@
+"""The shipped base model is world 0's, small, and has learned something; the recipe is one a run accepts."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from assay.models.recipe import FineTuneRecipe
+from assay.world import DEMO_TASKS, base_model_path, make_world, world_recipe
+from assay.world import shipped as shipped_module
+from assay.world.examples import references
+from assay.world.tokenizer import BOS, END, make_tokenizer
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    folder = base_model_path()
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def test_the_shipped_tokenizer_is_the_worlds(shipped):
+    model, tokenizer = shipped
+    expected = make_tokenizer(make_world())
+    assert tokenizer.get_vocab() == expected.get_vocab()
+    assert tokenizer.chat_template == expected.chat_template
+    assert model.config.vocab_size == len(tokenizer)
+
+
+def test_the_shipped_folder_is_small_and_holds_no_pickle():
+    files = [path for path in base_model_path().rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 4 * 2**20
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".md"}
+
+
+def test_the_shipped_model_finds_right_answers_likelier_than_others(shipped):
+    """On unseen problems as running text; by chance half of them, the trained model nearly all."""
+    model, tokenizer = shipped
+
+    def nats(query, answer):
+        prompt = tokenizer(BOS + query)["input_ids"]
+        ids = torch.tensor([prompt + tokenizer(answer + END)["input_ids"]])
+        with torch.no_grad():
+            log_p = model(input_ids=ids).logits[0, :-1].log_softmax(-1)
+        return -log_p[torch.arange(ids.shape[1] - 1), ids[0, 1:]][len(prompt) - 1 :].sum().item()
+
+    won, met = 0, 0
+    for task in DEMO_TASKS:
+        problems = references(task, 8, 5, "query", make_world())
+        for problem, other in zip(problems, problems[3:], strict=False):
+            if problem.answer != other.answer:
+                met += 1
+                won += nats(problem.query, problem.answer) < nats(problem.query, other.answer)
+    assert met > 40
+    assert won / met > 0.85
+
+
+def test_a_missing_base_model_names_the_command_that_rebuilds_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(shipped_module, "files", lambda package: tmp_path)
+    with pytest.raises(shipped_module.ModelError, match=r"python -m assay\.world\.pretrain --out"):
+        base_model_path()
+
+
+def test_the_recipe_is_one_that_fine_tuning_accepts():
+    recipe = FineTuneRecipe(**world_recipe(seed=3))
+    assert recipe.seed == 3
+    assert recipe.max_steps is not None and recipe.max_steps // recipe.save_every == 8
