@@ -1,12 +1,14 @@
 """Intervals come from tasks that leave or examples that are redrawn; that of a contrast is its own."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from benchmarks.interval_coverage import World, coverage
 from scipy.stats import t as student
 
 from assay.study.estimators import ESTIMATORS
-from assay.study.intervals import Draws, interval
+from assay.study.intervals import Draws, jackknife_error
 from assay.study.layout import CONTEXTS, lay_out, survives_every_deletion
 from assay.study.measurements import Measurements
 from assay.study.replicates import Replicates
@@ -34,7 +36,7 @@ def values(measured: Measurements, name: str, probe_set: str, context: Context) 
     return replicates.draws(name, probe_set, "eval", mask).values
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "median"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_leave_one_out_equals_a_study_in_which_the_task_never_was(name: str, context: Context) -> None:
     measured = study()
@@ -157,9 +159,28 @@ def test_a_difference_of_unlike_intervals_is_refused() -> None:
 
 
 def test_more_confidence_is_a_wider_interval() -> None:
-    draws = np.random.default_rng(0).normal(size=6)
-    narrow, wide = (interval(0.0, draws, "jackknife", 6, c) for c in (0.8, 0.99))
+    draws = Draws(np.zeros(1), np.random.default_rng(0).normal(size=(1, 6)), "jackknife", 6)
+    narrow, wide = (draws.at(0, confidence) for confidence in (0.8, 0.99))
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize("leaving", [1, 2, 4])
+def test_leaving_out_one_or_more_gives_the_same_error_of_a_mean(leaving: int) -> None:
+    values = np.random.default_rng(5).normal(size=7)
+    left = [np.delete(values, gone).mean() for gone in map(list, combinations(range(7), leaving))]
+    assert jackknife_error(np.array(left), 7, leaving) == pytest.approx(values.std(ddof=1) / np.sqrt(7))
+
+
+def test_the_median_leaves_half_of_the_tasks_out_and_equals_brute_force() -> None:
+    measured = study()
+    replicates = Replicates(measured, lay_out(measured))
+    draws = replicates.draws("median", "cot", "eval", replicates.mask("cross-task", ["cot"], ["eval"]))
+    assert (draws.kind, draws.leaving, draws.draws.shape) == ("jackknife", 3, (3, 20))
+    for r, gone in enumerate(combinations(sorted(set(TASKS)), 3)):
+        left = measured
+        for task in gone:
+            left = without_task(left, task)
+        np.testing.assert_allclose(draws.draws[:, r], values(left, "median", "cot", "cross-task"))
 
 
 @pytest.mark.parametrize("tasks", [7, 12])
@@ -171,4 +192,10 @@ def test_nominal_95_percent_intervals_hold_the_truth_at_least_92_times_in_100(ta
 
 def test_intervals_for_these_tasks_hold_their_own_truth() -> None:
     found = coverage(World(tasks=3, probes=12, queries=12), trials=120, seed=1, resamples=200)
+    assert min(found.values()) >= 0.90, found
+
+
+def test_the_intervals_of_the_median_hold_with_a_single_query_per_task() -> None:
+    """Where a delete-one jackknife would hold the truth in 72 to 85 of 100."""
+    found = coverage(World(tasks=12, probes=1, queries=1), 400, estimator="median", seed=1)
     assert min(found.values()) >= 0.90, found

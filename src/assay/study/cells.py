@@ -6,12 +6,17 @@ once, over a leading axis of weightings, and never hear of the difference. Knows
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
+from math import comb
 from typing import Literal, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.study.layout import members
+
+HALVES = 200
+BLOCK = 4_000_000  # numbers held at once
 
 ProbeScale = Literal["one", "per gradient norm", "per token"]
 
@@ -23,15 +28,21 @@ class Contributions(Protocol):
         """The estimate over the cells of `mask`, for every weighting; NaN where nothing is left."""
         ...
 
-    def without_each(
-        self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]
-    ) -> Float[np.ndarray, "t"]:
-        """The estimate (first weighting) with one task after another gone, as probe and as query."""
+    def left_out(self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]) -> "LeftOut":
+        """The estimate (first weighting) with tasks of `tasks` gone, as probe and as query."""
         ...
 
     def table(self) -> Float[np.ndarray, "k k"]:
         """Each cell's own estimate (first weighting); NaN where a cell is empty."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeftOut:
+    """What an estimate becomes when `leaving` tasks at a time are gone; NaN where nothing is left."""
+
+    values: Float[np.ndarray, "r"]
+    leaving: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,11 +59,10 @@ class CellRatio:
     def over(self, mask: Bool[np.ndarray, "k k"]) -> Float[np.ndarray, "b"]:
         return _divide(self.numerator[:, mask].sum(-1), self.denominator[:, mask].sum(-1))
 
-    def without_each(
-        self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]
-    ) -> Float[np.ndarray, "t"]:
+    def left_out(self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]) -> LeftOut:
+        """One task after another."""
         left = [_sum_without_each(part[0] * mask)[tasks] for part in (self.numerator, self.denominator)]
-        return _divide(left[0], left[1])
+        return LeftOut(_divide(left[0], left[1]), 1)
 
     def table(self) -> Float[np.ndarray, "k k"]:
         return _divide(self.numerator[0], self.denominator[0])
@@ -74,12 +84,17 @@ class CellMedian:
         values, weights, _, _ = self._pooled(mask)
         return weighted_median(values, weights)
 
-    def without_each(
-        self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]
-    ) -> Float[np.ndarray, "t"]:
+    def left_out(self, mask: Bool[np.ndarray, "k k"], tasks: Int[np.ndarray, "t"]) -> LeftOut:
+        """Half of the tasks at a time: the delete-one jackknife of a median is not consistent, that of a
+        growing share is (Shao and Wu 1989)."""
         values, weights, probe_task, query_task = self._pooled(mask)
-        stays = (probe_task != tasks[:, None]) & (query_task != tasks[:, None])
-        return weighted_median(values[0], weights[0] * stays)
+        halves = _halves(tasks, len(mask))
+        blocks = np.array_split(halves, max(1, halves.shape[0] * values.shape[1] // BLOCK))
+        medians = [
+            weighted_median(values[0], weights[0] * ~(gone[:, probe_task] | gone[:, query_task]))
+            for gone in blocks
+        ]
+        return LeftOut(np.concatenate(medians), int(halves[0].sum()))
 
     def table(self) -> Float[np.ndarray, "k k"]:
         k = self.values.shape[1]
@@ -188,6 +203,19 @@ class Slice:
             if len(probes):
                 out[:, task] = self._probe_weights[:, probes] @ values[probes]
         return out
+
+
+def _halves(tasks: Int[np.ndarray, "t"], k: int) -> Bool[np.ndarray, "r k"]:
+    """Which tasks leave together: every half of `tasks` (rounded up), or always the same `HALVES` of them."""
+    size = (len(tasks) + 1) // 2
+    if comb(len(tasks), size) <= HALVES:
+        chosen = np.array(list(combinations(range(len(tasks)), size)))
+    else:
+        shuffled = np.random.default_rng(0).permuted(np.tile(np.arange(len(tasks)), (HALVES, 1)), axis=1)
+        chosen = shuffled[:, :size]
+    gone = np.zeros((len(chosen), k), dtype=bool)
+    gone[np.arange(len(chosen))[:, None], tasks[chosen]] = True
+    return gone
 
 
 def inverse(values: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 
 from assay.study import curves
 from assay.study.estimators import BASELINE, ESTIMATORS, Estimator
-from assay.study.intervals import METHODS
 from assay.study.layout import Layout, touched
 from assay.study.measurements import Measurements
 from assay.study.replicates import FEWEST_TASKS, Mask, Replicates
@@ -104,7 +103,8 @@ def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
     if compared.effect.kind == "none":
         yield Flag(
             "no_interval",
-            f"{METHODS['none'][0].upper()}{METHODS['none'][1:]} and fewer than {FEWEST_TASKS} tasks.",
+            f"With fewer than two probes or queries in a task, and fewer than {FEWEST_TASKS} tasks, there is "
+            "no interval and nothing is decided.",
         )
 
 

@@ -80,12 +80,12 @@ class Replicates:
         tasks = touched(mask)
         kind = self._kind(probe_set, query_set, mask)
         if kind == "jackknife":
-            draws = np.stack([each.without_each(mask, tasks) for each in contributions])
-        elif kind == "bootstrap":
+            left = [each.left_out(mask, tasks) for each in contributions]
+            return Draws(values, np.stack([e.values for e in left]), kind, len(tasks), left[0].leaving)
+        if kind == "bootstrap":
             draws = self._bootstrap(estimator, probe_set, query_set, mask)
-        else:
-            draws = np.zeros((len(values), 0))
-        return Draws(values, draws, kind, len(tasks))
+            return Draws(values, draws, kind, len(tasks))
+        return Draws(values, np.zeros((len(values), 0)), kind, len(tasks))
 
     def tables(self, estimator: str, probe_set: str, query_set: str) -> Float[np.ndarray, "c k k"]:
         """Every task pair's own estimate at every checkpoint; NaN where a pair is empty."""
