@@ -101,6 +101,7 @@ def _attribute(key: str, value: str, names: Mapping[str, str]) -> str:
 
 
 def _vega_lite_version() -> str | None:
-    """The version altair writes, where the converter has it; else the converter's own newest."""
+    """The version altair writes, where the converter says it has it; else the converter's own newest."""
+    known = getattr(vl_convert, "get_vegalite_versions", tuple)  # not yet in vl-convert 1.6
     wanted = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    return wanted if wanted in vl_convert.get_vegalite_versions() else None
+    return wanted if wanted in known() else None

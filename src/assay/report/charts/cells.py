@@ -48,7 +48,7 @@ def heat(
     width: int,
     height: int,
 ) -> dict[str, Any]:
-    """One square a cell, probe task down, query task across; blue helps, orange harms."""
+    """One square a cell, probe task down, query task across; blue lowers the loss, orange raises it."""
     order = labels(tasks, 18)
     names = dict(zip(tasks, order, strict=True))
     data = [

@@ -95,7 +95,7 @@ def curves(
     if direct_labels:
         layers.extend(_label_layers(colour, "Q" if steps.steps else "O"))
         tables["labels"] = _labels(lines, points, frame, height)
-        right = 24 + 6.2 * max((len(row["name"]) for row in tables["labels"]), default=0)
+        right = 24 + 5.8 * max((len(row["name"]) for row in tables["labels"]), default=0)
     return finish(layers, tables, title, subtitle, width, height, right, 12.5 if direct_labels else 11)
 
 
