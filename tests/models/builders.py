@@ -47,7 +47,10 @@ def tiny_model(family: str = "llama", seed: int = 0, tied: bool = True) -> Any:
     }
     if family in ("qwen3", "gemma2", "gemma3"):
         sizes["head_dim"] = 8
+    if family == "qwen3_moe":
+        sizes |= {"moe_intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 2, "head_dim": 8}
     names = {
+        "qwen3_moe": ("Qwen3MoeConfig", "Qwen3MoeForCausalLM"),
         "llama": ("LlamaConfig", "LlamaForCausalLM"),
         "qwen2": ("Qwen2Config", "Qwen2ForCausalLM"),
         "qwen3": ("Qwen3Config", "Qwen3ForCausalLM"),

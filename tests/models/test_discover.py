@@ -188,6 +188,8 @@ def test_a_wrong_base_model_is_an_error(run: Path, tmp_path: Path) -> None:
         discover(run, base_model="/nowhere/at/all")
     with pytest.raises(ModelError, match=r"has no config\.json"):
         discover(run, base_model=str(tmp_path))
+    with pytest.raises(ModelError, match="is an adapter itself"):
+        discover(run, base_model=str(run / "checkpoint-10"))
 
 
 def test_adapters_of_different_bases_are_an_error(run: Path, made: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The fine-tuning recipe: its arithmetic, the folders it leaves, and runs cut off that go on to the same end."""
+"""The fine-tuning recipe: its arithmetic, the folders it leaves, and runs cut off that end the same."""
 
 import json
 from dataclasses import replace
@@ -247,6 +247,26 @@ def test_what_cannot_be_trained_is_an_error(base: Path, tmp_path: Path) -> None:
 def test_the_recipe_is_kept_beside_the_checkpoints(finished: Path) -> None:
     kept = json.loads((finished / "recipe.json").read_text())
     assert (kept["lora_r"], kept["examples"], kept["target_modules"]) == (2, 10, ["up_proj", "down_proj"])
+
+
+def test_an_unreadable_recipe_is_an_error(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(ResumeError, match="cannot be read"):
+        fine_tune(base, examples(4), tmp_path, TINY, tokenizer=tokenizer())
+
+
+def test_a_base_named_by_another_path_is_the_same_base(
+    finished: Path, base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base.parent)
+    assert len(fine_tune(base.name, examples(10), finished, TINY, tokenizer=tokenizer()).checkpoints) == 3
+
+
+def test_all_linear_modules_can_be_trained(base: Path, tmp_path: Path) -> None:
+    recipe = replace(TINY, target_modules=("all-linear",), max_steps=1)
+    fine_tune(base, examples(4), tmp_path / "run", recipe, tokenizer=tokenizer())
+    trained = {name.split(".")[-3] for name in adapter(tmp_path / "run", 1)}
+    assert trained == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
 
 
 def test_padding_carries_no_weight() -> None:

@@ -54,6 +54,10 @@ def base_of_full(folder: Path, run: Path) -> str | None:
 def given_base(name: str) -> str:
     """A base that the user named: a folder with a model, or a hub id. ModelError when it can be neither."""
     path = Path(name).expanduser()
+    if (path / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            f"The base model '{name}' is an adapter itself; give the model that it was trained on."
+        )
     if (path / FULL_CONFIG).is_file():
         return str(path)
     if path.exists():

@@ -15,8 +15,10 @@ from assay.files import read_json, write_json
 from assay.fingerprint import differing_fields, digest
 from assay.models.bases import given_base
 from assay.models.discover import discover
+from assay.models.folders import find_weights
 from assay.models.position import CHECKPOINT
 from assay.models.trajectory import Trajectory
+from assay.models.weights import content_digest
 from assay.progress import SILENT, Progress
 
 RECIPE_FILE = "recipe.json"
@@ -29,7 +31,8 @@ class FineTuneRecipe:
     `learning_rate` is reached after `warmup_steps` and under "linear" falls to `final_learning_rate` at the
     last step. `max_steps` overrides `epochs`. `save_every` counts optimizer steps; the last is saved too.
     `precision`: bf16 computes in bf16 with trained weights kept in fp32; auto is bf16 on a GPU that has it,
-    else fp32. `full_finetuning` trains every weight and ignores the LoRA fields.
+    else fp32. `target_modules` are names of linear modules, or "all-linear" alone. `full_finetuning` trains
+    every weight and ignores the LoRA fields.
     """
 
     lora_r: int = 64
@@ -149,8 +152,16 @@ def _settings(base: str, tokens: Sequence[Tokens], recipe: FineTuneRecipe) -> di
             for part in (one.input_ids.astype("int64").tobytes(), one.weights.astype("float64").tobytes())
         )
     )
-    fields = asdict(recipe) | {"target_modules": list(recipe.target_modules)}
-    return {"base_model": base, "data": data, "examples": len(tokens), **fields}
+    folder = Path(base)
+    weights = find_weights(folder) if folder.is_dir() else None
+    return {
+        "base_model": folder.resolve().name if weights else base,
+        "base_digest": content_digest(weights.files) if weights else None,
+        "data": data,
+        "examples": len(tokens),
+        **asdict(recipe),
+        "target_modules": list(recipe.target_modules),
+    }
 
 
 def _claim(out: Path, settings: dict[str, Any], resume: bool) -> None:
@@ -165,7 +176,10 @@ def _claim(out: Path, settings: dict[str, Any], resume: bool) -> None:
         raise ResumeError(
             f"{out} is not empty and holds no {RECIPE_FILE}, so it is no run of ours to go on with."
         )
-    differing = differing_fields(settings, read_json(path))
+    try:
+        differing = differing_fields(settings, read_json(path))
+    except (ValueError, AttributeError) as error:
+        raise ResumeError(f"{path} cannot be read; give another folder for the fine-tuning run.") from error
     if differing:
         raise ResumeError(
             f"{out} holds a fine-tuning run with another {', '.join(differing)}; "

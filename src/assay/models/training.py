@@ -82,7 +82,7 @@ def train(
 
 
 def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, bf16: bool) -> Any:
-    """The base with a fresh LoRA, or to be trained whole. Trained weights are fp32, a frozen base may be bf16."""
+    """The base with a fresh LoRA, or to be trained whole; under `bf16` a frozen base is bf16, else fp32."""
     dtype = torch.bfloat16 if bf16 and not recipe.full_finetuning else torch.float32
     model = load_model(base, device=device, dtype=dtype)
     if recipe.full_finetuning:
@@ -92,7 +92,9 @@ def prepare_model(base: str, recipe: "FineTuneRecipe", *, device: torch.device, 
         r=recipe.lora_r,
         lora_alpha=recipe.lora_alpha,
         lora_dropout=recipe.lora_dropout,
-        target_modules=list(recipe.target_modules),
+        target_modules="all-linear"
+        if recipe.target_modules == ("all-linear",)
+        else list(recipe.target_modules),
     )
     try:
         with quiet():
