@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from assay.errors import ConfigError
-from assay.study.cells import weighted_median
+from assay.study.contributions import weighted_median
 from assay.study.estimators import ESTIMATORS, estimator_named
 from assay.study.exhibits import pair_values
 from assay.study.layout import CONTEXTS, lay_out

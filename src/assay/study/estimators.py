@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.errors import ConfigError
-from assay.study.cells import CellMedian, CellRatio, Contributions, Slice, inverse
+from assay.study.cells import Slice, inverse
+from assay.study.contributions import CellMedian, CellRatio, Contributions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

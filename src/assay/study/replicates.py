@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.errors import NumericsError
-from assay.study.cells import Contributions, Slice
+from assay.study.cells import Slice
+from assay.study.contributions import Contributions
 from assay.study.estimators import ESTIMATORS, Estimator
 from assay.study.gram import mean_sqnorms
 from assay.study.intervals import Draws, Kind
@@ -50,6 +51,7 @@ class Replicates:
         self._plain: dict[tuple[str, str], list[dict[str, Contributions]]] = {}
         self._bootstrapped: dict[tuple[str, str, str, bytes], Float[np.ndarray, "c b"]] = {}
         self._within: dict[tuple[str, str, str, bytes, str], Float[np.ndarray, "c b"]] = {}
+        self._known_filled: dict[tuple[str, str], Mask] = {}
         self._weights: dict[str, dict[str, Float[np.ndarray, "b n"]]] = {}
         k = len(layout.tasks)
         self._probe_units = {
@@ -64,7 +66,7 @@ class Replicates:
         mask = self.layout.context(context)
         for probe_set in probe_sets:
             for query_set in query_sets:
-                mask = mask & self.layout.filled(self.measured, probe_set, query_set)
+                mask = mask & self._filled(probe_set, query_set)
         return mask
 
     def draws(self, estimator: str, probe_set: str, query_set: str, mask: Mask) -> Draws:
@@ -106,6 +108,12 @@ class Replicates:
         probes = self._probe_units[probe_set][mask.any(axis=1)]
         queries = self._query_units[query_set][mask.any(axis=0)]
         return bool(np.all(probes >= 2) and np.all(queries >= 2))
+
+    def _filled(self, probe_set: str, query_set: str) -> Mask:
+        key = (probe_set, query_set)
+        if key not in self._known_filled:
+            self._known_filled[key] = self.layout.filled(self.measured, probe_set, query_set)
+        return self._known_filled[key]
 
     def _kind(self, probe_set: str, query_set: str, mask: Mask) -> Kind:
         if len(touched(mask)) >= FEWEST_TASKS and survives_every_deletion(mask):
