@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from assay.errors import ConfigError, ModelError
 from assay.models.discover import discover
-from assay.models.loading import quiet
+from assay.models.loading import DTYPE_ARGUMENT, quiet
 from assay.models.session import Session
 from assay.models.trajectory import Checkpoint, Trajectory
 from assay.models.weights import content_digest
@@ -89,6 +89,10 @@ def test_swapped_adapters_of_every_kind_equal_freshly_loaded_ones(variant: str, 
         trained_by_peft = PeftModel.from_pretrained(
             AutoModelForCausalLM.from_pretrained(base), run / "checkpoint-1", is_trainable=True
         )
+    assert trained_names(session.model) == trained_names(trained_by_peft)
+    untrained = logits(AutoModelForCausalLM.from_pretrained(base).eval())
+    assert torch.equal(logits(session.at(Checkpoint("base", str(base), "base"))), untrained)
+    same_at_every_checkpoint(session, base)
     assert trained_names(session.model) == trained_names(trained_by_peft)
 
 
@@ -247,6 +251,43 @@ def test_another_alpha_is_an_error(run: Path) -> None:
         session.at(session.trajectory.checkpoints[1])
 
 
+def test_fields_that_another_peft_writes_and_leaves_unused_do_not_matter(run: Path) -> None:
+    edit_adapter(run / "checkpoint-2", peft_version="9.9", use_something_new=False, patterns_of_tomorrow={})
+    session = Session.open(discover(run), device="cpu")
+    assert session.at(session.trajectory.checkpoints[1]) is session.model
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"hidden_size": 24}, "shape of|could not be loaded"),
+        ({"hidden_size": "wide"}, "could not be loaded"),
+        ({"model_type": "no-such-model"}, "could not be loaded"),
+        ({"num_hidden_layers": 3}, "lacks model.layers.2"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_one_sentence(
+    changes: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    path = save_base(tmp_path / "base") / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ModelError, match=sentence):
+        Session.open(discover(path.parent), device="cpu")
+
+
+def test_a_base_in_a_pickle_is_refused_by_name(run: Path, tmp_path: Path) -> None:
+    base = save_base(tmp_path / "base")
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    trajectory = discover(run, base_model=str(base))
+    with pytest.raises(ModelError, match=r"pickle \(pytorch_model\.bin\)"):
+        Session.open(trajectory, device="cpu")
+    assert Session.open(trajectory, device="cpu", allow_pickle=True).model is not None
+    (base / "pytorch_model.bin").unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        Session.open(trajectory, device="cpu")
+
+
 def test_missing_unexpected_and_misshapen_tensors_are_named(run: Path) -> None:
     session = Session.open(discover(run), device="cpu")
     second = session.trajectory.checkpoints[1]
@@ -342,6 +383,11 @@ def test_dtypes_are_those_stored_or_asked_for(run: Path, base: Path, tmp_path: P
         stored[dtype] = str(folder)
     assert dtypes(base=str(base)) == ("float32", ["float32"])
     assert dtypes(base=stored[torch.bfloat16]) == ("bfloat16", ["float32"])
+    half = Session.open(discover(run, base_model=stored[torch.bfloat16]), device="cpu")
+    with quiet():
+        stored_base = AutoModelForCausalLM.from_pretrained(stored[torch.bfloat16], **{DTYPE_ARGUMENT: "auto"})
+        by_peft = PeftModel.from_pretrained(stored_base, run / "checkpoint-1").eval()
+    assert torch.equal(logits(half.model), logits(by_peft))
     assert dtypes(base=stored[torch.float16]) == ("float32", ["float32"])
     assert dtypes(base=str(base), dtype="bf16") == ("bfloat16", ["bfloat16"])
     assert dtypes(base=stored[torch.bfloat16], dtype="fp32") == ("float32", ["float32"])

@@ -169,4 +169,5 @@ def _is_embedding(model: Any, stored_name: str) -> bool:
 
 
 def _comparable(value: Any) -> Any:
-    return sorted(map(str, value)) if isinstance(value, list) else value
+    """Lists without their order, and None for all that means "not used", in which versions of PEFT differ."""
+    return (sorted(map(str, value)) if isinstance(value, list) else value) or None

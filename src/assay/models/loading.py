@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from packaging.version import Version
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from assay.errors import ConfigError, ModelError
 from assay.files import read_json
+from assay.models.folders import find_weights
 from assay.models.placing import listed
 
 Quantize = Literal["4bit"]
@@ -31,6 +33,16 @@ DTYPES = {
     "float64": torch.float64,
 }
 DTYPE_ARGUMENT = "dtype" if Version(transformers.__version__) >= Version("4.56") else "torch_dtype"
+_NOT_LOADABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    StrictDataclassError,
+)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
 
@@ -89,6 +101,8 @@ def load_model(
     `dtype` None keeps the stored one, except that fp16 becomes fp32: its backward overflows without scaling.
     `attention` is transformers' `attn_implementation`. Raises ModelError.
     """
+    if Path(source).is_dir() and find_weights(Path(source), allow_pickle=allow_pickle) is None:
+        raise ModelError(f"The folder {source} has no weights of a model in it.")
     options: dict[str, Any] = {DTYPE_ARGUMENT: dtype or "auto"}
     if attention is not None:
         options["attn_implementation"] = attention
@@ -112,7 +126,7 @@ def load_model(
         if "bitsandbytes" in str(error):
             raise ModelError(_without_bitsandbytes(source)) from error
         raise ModelError(f"The model {source} could not be loaded: {_first_sentence(error)}") from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except _NOT_LOADABLE as error:
         raise ModelError(_not_loaded(source, error)) from error
     if missing := loading["missing_keys"]:
         raise ModelError(f"The model {source} lacks {listed(missing)}; its weights are not all there.")
@@ -122,9 +136,9 @@ def load_model(
         raise ModelError(
             f"In the model {source} the shape of {listed(mismatched)} is not the one config.json tells."
         )
-    if dtype is None and model.dtype == torch.float16 and quantize is None:
-        model = model.float()
-    if quantize is None:
+    if not getattr(model, "is_quantized", False):
+        if dtype is None and model.dtype == torch.float16:
+            model = model.float()
         model = model.to(device)
     return model.eval()
 
@@ -191,11 +205,11 @@ def _without_bitsandbytes(source: str) -> str:
 def _not_loaded(source: str, error: Exception) -> str:
     if not Path(source).exists():
         return (
-            f"The base model '{source}' is neither a folder here nor could it be loaded from the hub; "
-            "say where it is with --base-model."
+            f"The model '{source}' is no folder here and could not be loaded from the hub "
+            f"({_first_sentence(error)}); say where the base is with --base-model."
         )
     return f"The model {source} could not be loaded: {_first_sentence(error)}"
 
 
 def _first_sentence(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300] or type(error).__name__
+    return str(error).strip().split("\n")[0][:300].rstrip(".:") or type(error).__name__
