@@ -3,15 +3,16 @@
 import json
 import re
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from assay.errors import ConfigError
+from assay.errors import AssayError, ConfigError
 from assay.study.analyse import analyse
 from assay.study.estimators import ESTIMATORS
-from assay.study.measurements import Measurements
+from assay.study.measurements import Direction, ExampleSet, Measurements
 from tests.study.simulate import examples, from_gradients
 
 TASKS = [f"t{i}" for i in range(6) for _ in range(4)]
@@ -147,6 +148,20 @@ def test_a_control_that_is_not_there_is_refused() -> None:
         analyse(replace(study(), control="nobody"))
 
 
+def test_a_probe_set_and_a_query_set_may_share_a_name() -> None:
+    """As in the paper's own designs, where Pos is a probe set and a query set."""
+    pos = examples("pos", TASKS, pairs=REFERENCES)
+    neg = examples("neg", TASKS, pairs=REFERENCES, direction="undesired")
+    result = analyse(from_gradients([pos, neg], [pos, neg], control="pos"))
+    assert [(s.name, s.role) for s in result.sets] == [
+        ("pos", "control"),
+        ("neg", "probe"),
+        ("pos", "query"),
+        ("neg", "query"),
+    ]
+    assert {(v.probe_set, v.query_set) for v in result.verdicts} == set(product(("pos", "neg"), repeat=2))
+
+
 def test_the_manual_explains_every_estimator_and_every_caveat() -> None:
     root = Path(__file__).parents[2]
     manual = (root / "docs" / "statistics.md").read_text(encoding="utf-8")
@@ -156,3 +171,37 @@ def test_the_manual_explains_every_estimator_and_every_caveat() -> None:
     codes = {code for source in sources for code in re.findall(r'Flag\(\s*"(\w+)"', source)}
     assert len(codes) > 10
     assert {name for name in {*ESTIMATORS, *codes} if f"`{name}`" not in manual} == set()
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_however_ragged_a_study_is_it_ends_in_strict_json_or_in_a_sentence(seed: int) -> None:
+    """Uneven tasks, missing labels and pairs, many exclusions, queries whose gradient vanished."""
+    draw = np.random.default_rng(seed)
+
+    def ragged(name: str, direction: Direction = "desired") -> ExampleSet:
+        count, tasks = int(draw.integers(1, 14)), int(draw.integers(1, 8))
+        labels = [None if draw.random() < 0.05 else f"t{draw.integers(tasks)}" for _ in range(count)]
+        pairs = [None if draw.random() < 0.3 else f"r{draw.integers(8)}" for _ in range(count)]
+        tokens = [int(each) for each in draw.integers(1, 30, count)]
+        return examples(name, labels, tokens=tokens, pairs=pairs, direction=direction)
+
+    measured = from_gradients(
+        [ragged("plain"), ragged("cot")],
+        [ragged("pos"), ragged("neg", "undesired")],
+        control="plain" if seed % 3 else None,
+        checkpoints=1 + seed % 4,
+        seed=seed,
+        exclude=(0.0, 0.1, 0.6)[seed % 3],
+    )
+    for at in measured.checkpoints[::2]:
+        at.query_sqnorm["pos"][0] = 0.0
+        for probe_set in measured.probe_sets:
+            at.dot[probe_set, "pos"][:, 0] = 0.0
+    estimator = list(ESTIMATORS)[seed % len(ESTIMATORS)]
+    try:
+        result = analyse(measured, estimator=estimator, resamples=100)
+    except AssayError as error:
+        assert str(error).endswith(".")
+    else:
+        json.dumps(asdict(result), allow_nan=False)
+        assert all(verdict.sentence.endswith(".") for verdict in result.verdicts)

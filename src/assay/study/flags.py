@@ -60,12 +60,13 @@ def study_flags(measured: Measurements, layout: Layout) -> Iterator[Flag]:
             f"at least {FEWEST_TASKS}.",
         )
     if not layout.by_file:
-        for name, examples in {**measured.probe_sets, **measured.query_sets}.items():
+        for examples in (*measured.probe_sets.values(), *measured.query_sets.values()):
             missing = sum(task is None for task in examples.tasks)
             if missing:
                 yield Flag(
                     "unlabelled_examples",
-                    f"{missing} of {len(examples)} examples of {name} carry no task label and are left out.",
+                    f"{missing} of {len(examples)} examples of {examples.name} carry no task label "
+                    "and are left out.",
                 )
 
 

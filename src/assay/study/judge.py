@@ -79,6 +79,8 @@ def _settle(
         )
         return np.asarray(first - control[0] if control else first)
 
-    estimate = draws.combined(over, confidence)
-    parts = components(estimate, redrawn("probes"), redrawn("queries"), probes, queries)
+    estimate, by_probes, by_queries = draws.combined(over, confidence), redrawn("probes"), redrawn("queries")
+    if min(np.isfinite(by_probes).mean(), np.isfinite(by_queries).mean()) < 0.5:
+        return unreplicated(probes, queries)
+    parts = components(estimate, by_probes, by_queries, probes, queries)
     return settle(parts, estimate.value, like, confidence)

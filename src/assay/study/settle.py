@@ -10,11 +10,13 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import norm as normal
 
 from assay.study.intervals import quantile
 from assay.study.result import Estimate, Settle
 
 Unit = Literal["probes", "queries", "tasks"]
+ROOM = float(normal.ppf(0.8))  # standard errors: settled in four of five repeats, not in one of two
 FURTHEST = 100  # beyond a hundred times of what there is, no number is realistic
 
 
@@ -36,9 +38,10 @@ class Components:
         return self.tasks / tasks * (self.between_tasks + within)
 
     def reach(self, tasks: int, probes: float, queries: float, confidence: float) -> float:
-        """Half the width of the interval expected with other counts."""
-        error = np.sqrt(self.squared_error(tasks, probes, queries))
-        return quantile(None if self.few_tasks else tasks, confidence) * float(error)
+        """Half the width of the interval expected with other counts, and room for the estimate to fall short
+        of the truth four times in five."""
+        error = float(np.sqrt(self.squared_error(tasks, probes, queries)))
+        return (quantile(None if self.few_tasks else tasks, confidence) + ROOM) * error
 
     def largest(self) -> Unit:
         sizes: dict[Unit, float] = {
@@ -62,7 +65,9 @@ def components(
     rest of a jackknife's squared error is left to tasks (never below 0). Where the estimate speaks of these
     tasks only, tasks contribute nothing.
     """
-    from_probes, from_queries = (float(np.var(d[np.isfinite(d)], ddof=1)) for d in (probe_draws, query_draws))
+    from_probes, from_queries = (
+        float(np.var(draws[np.isfinite(draws)], ddof=1)) for draws in (probe_draws, query_draws)
+    )
     few_tasks = estimate.target == "these tasks"
     rest = estimate.standard_error**2 - from_probes - from_queries
     return Components(
@@ -80,7 +85,7 @@ def settle(parts: Components, value: float, within: float, confidence: float = 0
     """About how many of the limiting unit would settle an estimate of `value`.
 
     Settled is an interval that excludes 0, or lies within ±`within` (0 where there is no such margin); the
-    easier of the two is aimed at, and today's estimate is taken for the truth.
+    easier of the two is aimed at with a chance of 80%, and today's estimate is taken for the truth.
     """
     aim = max(abs(value), within - abs(value))
     limits = parts.largest()
@@ -91,7 +96,7 @@ def settle(parts: Components, value: float, within: float, confidence: float = 0
     if more is not None:
         sentence = (
             f"The number of {limits} limits this: about {_rounded(more)}{per} in all, "
-            f"instead of {present}, would settle it."
+            f"instead of {present}, would probably settle it."
         )
         return Settle(limits, present, _rounded(more), sentence)
     return Settle(limits, present, None, _when_one_unit_is_not_enough(parts, limits, aim, confidence))
@@ -158,5 +163,6 @@ def unreplicated(probes: float, queries: float) -> Settle:
         limits,
         max(1, round(min(probes, queries))),
         None,
-        f"There is no interval with fewer than two {limits} in a task; 16 per task are a good beginning.",
+        f"There is no interval with fewer than two usable {limits} in a task; 16 per task are a good "
+        "beginning.",
     )
