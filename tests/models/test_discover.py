@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from assay.errors import ModelError
 from assay.models import discover as discover_module
@@ -123,6 +124,31 @@ def test_full_checkpoints_are_found_whole_or_in_shards(tmp_path: Path) -> None:
     trajectory = discover(tmp_path / "run")
     assert names(trajectory) == ["checkpoint-1"]
     assert "model-00002-of-00002.safetensors" in trajectory.notes[0]
+
+
+def test_final_weights_that_cannot_be_used_are_noted_and_the_checkpoints_kept(run: Path) -> None:
+    torch.save({}, run / "pytorch_model.bin")
+    (run / "config.json").write_text("{}")
+    trajectory = discover(run)
+    assert len(trajectory.checkpoints) == 3
+    assert "Skipped the final weights" in trajectory.notes[0]
+
+
+def test_a_folder_that_may_not_be_read_is_one_sentence(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(folder: Path, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(discover_module, "find_weights", forbidden)
+    with pytest.raises(ModelError, match=r"checkpoint-10 cannot be read: Permission denied"):
+        discover(run)
+
+
+def test_tensors_that_deepspeed_left_empty_name_the_converter(run: Path) -> None:
+    for step in (10, 20, 100):
+        save_file({"x": torch.zeros(0)}, run / f"checkpoint-{step}" / "adapter_model.safetensors")
+        (run / f"checkpoint-{step}" / f"global_step{step}").mkdir()
+    with pytest.raises(ModelError, match="zero_to_fp32"):
+        discover(run)
 
 
 def test_a_merged_model_beside_adapters_is_noted_not_counted(run: Path) -> None:

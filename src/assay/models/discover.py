@@ -38,7 +38,10 @@ def discover(
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        trajectory = _in_folder(path, base_model, allow_pickle)
+        try:
+            trajectory = _in_folder(path, base_model, allow_pickle)
+        except OSError as error:
+            raise ModelError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
     elif path.exists():
         raise ModelError(f"{path} is a file; give the folder that the trainer wrote.")
     else:
@@ -95,7 +98,7 @@ def _saved_states(run: Path, folders: Sequence[Path], allow_pickle: bool) -> tup
     notes = [f"Skipped an incomplete checkpoint: {reason}" for reason in incomplete]
     try:
         final = find_weights(run, allow_pickle=allow_pickle)
-    except IncompleteError as error:
+    except ModelError as error:
         final = None
         notes.append(f"Skipped the final weights: {error}")
     if not found and final is None:
