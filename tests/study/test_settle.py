@@ -124,6 +124,15 @@ def test_an_estimate_for_these_tasks_has_no_variance_between_tasks() -> None:
     assert components(estimate, 0.1 * draws[0], 0.1 * draws[1], 4, 4).between_tasks == 0.0
 
 
+def test_with_one_probe_per_task_everything_is_left_to_tasks() -> None:
+    """As in the paper: one example per task, so that only more tasks can be offered."""
+    world = World(tasks=10, probes=1, queries=1)
+    measured, _ = draw(world, np.random.default_rng(0))
+    found = next(v for v in analyse(measured).verdicts if v.vs_control == "undecided")
+    assert found.effect.target == "tasks like these" and found.settle is not None
+    assert (found.settle.limits, found.settle.have) == ("tasks", 10)
+
+
 def test_a_single_probe_per_task_is_named_as_the_limit() -> None:
     assert unreplicated(1, 5).limits == "probes"
     measured = from_influences({("cot", "eval"): [np.ones((3, 6))]}, tasks=3)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from assay.study import curves
 from assay.study.estimators import ESTIMATORS
 from assay.study.flags import per_task, verdict_flags
+from assay.study.intervals import has_interval
 from assay.study.replicates import Replicates
 from assay.study.result import Settle, Verdict
 from assay.study.sentences import verdict_sentence
@@ -69,7 +70,8 @@ def _settle(
         draws, mask = compared.difference, compared.shared
         names.append(compared.control)
     probes, queries = (float(np.mean(counts)) for counts in per_task(replicates, compared))
-    if not all(replicates.can_redraw(name, compared.query_set, mask) for name in names):
+    estimate = draws.combined(over, confidence)
+    if not has_interval(estimate):
         return unreplicated(probes, queries)
 
     def redrawn(vary: Literal["probes", "queries"]) -> Float[np.ndarray, "b"]:
@@ -77,10 +79,11 @@ def _settle(
             over @ replicates.within(compared.estimator, name, compared.query_set, mask, vary)
             for name in names
         )
-        return np.asarray(first - control[0] if control else first)
+        varied = np.asarray(first - control[0] if control else first)
+        return np.asarray(varied[np.isfinite(varied)])
 
-    estimate, by_probes, by_queries = draws.combined(over, confidence), redrawn("probes"), redrawn("queries")
-    if min(np.isfinite(by_probes).mean(), np.isfinite(by_queries).mean()) < 0.5:
-        return unreplicated(probes, queries)
-    parts = components(estimate, by_probes, by_queries, probes, queries)
+    if all(replicates.can_redraw(name, compared.query_set, mask) for name in names):
+        parts = components(estimate, redrawn("probes"), redrawn("queries"), probes, queries)
+    else:
+        parts = components(estimate, np.zeros(0), np.zeros(0), probes, queries)
     return settle(parts, estimate.value, like, confidence)

@@ -62,11 +62,12 @@ def components(
     """Split the squared error of `estimate` by a method of moments.
 
     `probe_draws` are the estimate with only probes redrawn within tasks, `query_draws` with only queries; the
-    rest of a jackknife's squared error is left to tasks (never below 0). Where the estimate speaks of these
-    tasks only, tasks contribute nothing.
+    rest of a jackknife's squared error is left to tasks (never below 0), and so is all of it where there are
+    no draws because a task has a single probe or query. Where the estimate speaks of these tasks only, tasks
+    contribute nothing.
     """
     from_probes, from_queries = (
-        float(np.var(draws[np.isfinite(draws)], ddof=1)) for draws in (probe_draws, query_draws)
+        float(np.var(draws, ddof=1)) if len(draws) > 1 else 0.0 for draws in (probe_draws, query_draws)
     )
     few_tasks = estimate.target == "these tasks"
     rest = estimate.standard_error**2 - from_probes - from_queries
