@@ -1,13 +1,16 @@
 """The shipped base model is world 0's, small, and has learned something; the recipe is one a run accepts."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from assay.data.example import Tokens
 from assay.models.recipe import FineTuneRecipe
 from assay.world import DEMO_TASKS, base_model_path, make_world, world_recipe
 from assay.world import shipped as shipped_module
 from assay.world.examples import references
+from assay.world.score import right_answers
 from assay.world.tokenizer import BOS, END, make_tokenizer
 
 
@@ -29,6 +32,22 @@ def test_the_shipped_folder_is_small_and_holds_no_pickle():
     files = [path for path in base_model_path().rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 4 * 2**20
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".md"}
+
+
+def test_right_answers_are_those_of_greedy_generation(shipped):
+    """Problems as running text, which the base model answers without fine-tuning, some rightly."""
+    model, tokenizer = shipped
+    tokens, generated = [], []
+    for task in DEMO_TASKS:
+        for problem in references(task, 3, 5, "query", make_world()):
+            prompt = tokenizer(BOS + problem.query)["input_ids"]
+            answer = tokenizer(problem.answer + END)["input_ids"]
+            weights = np.array([0.0] * len(prompt) + [1.0] * len(answer))
+            tokens.append(Tokens(problem.query, np.array(prompt + answer), weights))
+            said = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=len(answer))
+            generated.append(said[0, len(prompt) :].tolist() == answer)
+    assert right_answers(model, tokens, batch=5).tolist() == generated
+    assert 0.3 < np.mean(generated) < 1
 
 
 def test_the_shipped_model_finds_right_answers_likelier_than_others(shipped):
