@@ -56,6 +56,7 @@ def test_an_undecided_verdict_names_what_limits_it_and_what_there_is() -> None:
     assert (found.context, found.vs_control) == ("in-task", "undecided")
     assert found.settle is not None
     assert (found.settle.limits, found.settle.have) == ("queries", 5)
+    assert "how strategy compares with control" in found.settle.sentence
 
 
 def test_the_named_number_is_the_smallest_that_excludes_zero_four_times_in_five() -> None:

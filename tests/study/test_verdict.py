@@ -74,6 +74,29 @@ def test_the_sentence_carries_the_numbers_that_the_verdict_rests_on() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "half", "shown"),
+    [
+        (0.41, 0.08, "0.41 [0.33, 0.49]"),
+        (-0.22, 0.09, "−0.22 [−0.31, −0.13]"),
+        (0.0049, 0.015, "0.005 [−0.010, 0.020]"),
+        (3.21, 1.4, "3.2 [1.8, 4.6]"),
+        (12345.0, 3000.0, "12345 [9345, 15345]"),
+        (2e-8, 1e-8, "2.0e-08 [1.0e-08, 3.0e-08]"),
+        (-0.001, 0.3, "0.00 [−0.30, 0.30]"),
+        (0.2, 0.0, "0.2000 [0.2000, 0.2000]"),
+    ],
+)
+def test_a_number_is_written_as_finely_as_its_interval_deserves(
+    value: float, half: float, shown: str
+) -> None:
+    low, high = value - half, value + half
+    assert (
+        number(Estimate(value, low, high, 0.1, "tasks like these", 7, "delete-one-task jackknife, t"))
+        == shown
+    )
+
+
 def test_undesired_queries_turn_every_sign_around() -> None:
     good, bad = (analyse(study(0.4, 0.6, undesired=flag)) for flag in (False, True))
     a, b = verdict(good), verdict(bad)

@@ -93,8 +93,8 @@ def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
             per = "" if replicates.layout.by_file else " per task"
             yield Flag(
                 f"too_few_{what}",
-                f"{name} has {span} {what}{per}; below {ENOUGH_PER_TASK} a repeat with other {what} may "
-                "well say something else.",
+                f"{name} has {span} {what}{per}; in a trial, rankings of strategies with fewer than "
+                f"{ENOUGH_PER_TASK} did not repeat well.",
             )
     if compared.main.kind == "bootstrap" and len(replicates.layout.tasks) >= FEWEST_TASKS:
         yield Flag(

@@ -65,10 +65,12 @@ def _settle(
     """What would close the open question: of the difference from the control first, else of the effect."""
     over = curves.level(len(replicates.measured.checkpoints))
     draws, mask, names = compared.effect, compared.mask, [compared.probe_set]
+    question = f"whether {compared.probe_set} helps"
     if beside_control and compared.difference is not None:
         assert compared.shared is not None and compared.control is not None
         draws, mask = compared.difference, compared.shared
         names.append(compared.control)
+        question = f"how {compared.probe_set} compares with {compared.control}"
     probes, queries = (float(np.mean(counts)) for counts in per_task(replicates, compared))
     estimate = draws.combined(over, confidence)
     if not has_interval(estimate):
@@ -86,4 +88,4 @@ def _settle(
         parts = components(estimate, redrawn("probes"), redrawn("queries"), probes, queries)
     else:
         parts = components(estimate, np.zeros(0), np.zeros(0), probes, queries)
-    return settle(parts, estimate.value, like, confidence)
+    return settle(parts, estimate.value, like, confidence, question)

@@ -12,7 +12,7 @@ PLACES: dict[Context, str] = {"in-task": "within a task", "cross-task": "across 
 def number(estimate: Estimate) -> str:
     """Value and interval with as many decimals as the interval's width deserves: "0.41 [0.33, 0.49]"."""
     half = max((estimate.high - estimate.low) / 2, abs(estimate.value) / 1000)
-    digits = max(0, 2 - max(0, _magnitude(half) + 1), -_magnitude(half))
+    digits = max(2 if half < 1 else 0, -_magnitude(half / 2))
     value, low, high = (_signed(x, digits) for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]" if has_interval(estimate) else f"{value} (no interval)"
 

@@ -82,8 +82,10 @@ def components(
     )
 
 
-def settle(parts: Components, value: float, within: float, confidence: float = 0.95) -> Settle:
-    """About how many of the limiting unit would settle an estimate of `value`.
+def settle(
+    parts: Components, value: float, within: float, confidence: float = 0.95, question: str = "it"
+) -> Settle:
+    """About how many of the limiting unit would settle an estimate of `value`; `question` names it in words.
 
     Settled is an interval that excludes 0, or lies within ±`within` (0 where there is no such margin); the
     easier of the two is aimed at with a chance of 80%, and today's estimate is taken for the truth.
@@ -97,30 +99,26 @@ def settle(parts: Components, value: float, within: float, confidence: float = 0
     if more is not None:
         sentence = (
             f"The number of {limits} limits this: about {_rounded(more)}{per} in all, "
-            f"instead of {present}, would probably settle it."
+            f"instead of {present}, would probably settle {question}."
         )
         return Settle(limits, present, _rounded(more), sentence)
-    return Settle(limits, present, None, _when_one_unit_is_not_enough(parts, limits, aim, confidence))
+    return Settle(limits, present, None, _not_by_one_unit(parts, limits, aim, confidence, question))
 
 
-def _when_one_unit_is_not_enough(parts: Components, limits: Unit, aim: float, confidence: float) -> str:
+def _not_by_one_unit(parts: Components, limits: Unit, aim: float, confidence: float, question: str) -> str:
+    """What to say where no realistic number of the limiting unit alone is enough."""
+    alone = f"More {limits} alone will not settle {question}"
     if limits != "tasks" and not parts.few_tasks:
         tasks = _fewest(parts, "tasks", aim, confidence)
         if tasks is not None:
-            return (
-                f"More {limits} alone will not settle it, for tasks differ too; about {_rounded(tasks)} "
-                f"tasks instead of {parts.tasks} would."
-            )
+            return f"{alone}; about {_rounded(tasks)} tasks instead of {parts.tasks} probably would."
     if limits != "tasks" and parts.few_tasks:
         both = _fewest(parts, "both", aim, confidence)
         if both is not None:
-            return (
-                f"More {limits} alone will not settle it; about {_rounded(both)} probes and as many queries "
-                "per task would."
-            )
+            return f"{alone}; about {_rounded(both)} probes and as many queries per task probably would."
     return (
-        "No realistic number of examples will settle it: what is estimated is too close to 0 for its spread "
-        f"over {limits}."
+        f"No realistic number of examples will settle {question}: what is estimated is too close to 0 for "
+        f"its spread over {limits}."
     )
 
 
