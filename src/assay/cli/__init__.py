@@ -1,5 +1,5 @@
-"""The command line."""
+"""The command line: parse, call the library, print. Every command is a file of its own."""
 
+from assay.cli.app import main
 
-def main() -> None:
-    raise SystemExit("assay: under construction")
+__all__ = ["main"]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from assay.errors import ModelError
 
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,13 @@ def products(
         return Products(result.dot, result.sqnorm, result.loss, engine.coverage)
 
 
+def held_bytes(
+    engine: Engine, groups: Mapping[str, Sequence[Tokens]], wanted: Collection[Pair], token_budget: int
+) -> float:
+    """Memory that the gradient of one held example takes, in bytes."""
+    return _plan_forms(engine, groups, wanted, token_budget)[1]
+
+
 def passes(
     groups: Mapping[str, Sequence[Tokens]], wanted: Collection[Pair], per_example: float, memory_bytes: int
 ) -> float:

@@ -1,0 +1,53 @@
+"""The Python door: a study in one call. Turns arguments into settings and calls the run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.models.trajectory import Trajectory
+from assay.progress import SILENT, Progress
+from assay.runs.config import study_config
+from assay.runs.study import Study, run_study
+
+Files = str | Path | Mapping[str, str | Path]
+
+
+def study(
+    trajectory: Trajectory | str | Path,
+    *,
+    probes: Files,
+    queries: Files,
+    control: Files | None = None,
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Study:
+    """Study data strategies on a fine-tuning run.
+
+    `trajectory` is a trainer's folder, or what `Trajectory.discover` found in it. `probes`, `control` and
+    `queries` are files, or files by set name; a bare control is named "control", bare probes "probes", bare
+    queries by their file. With `out`, finished checkpoints are kept there and a second call goes on from
+    them. `options` are the other fields of `assay.runs.config.StudyConfig`.
+
+    Raises AssayError of the fitting kind for whatever a person can mend.
+    """
+    found = trajectory if isinstance(trajectory, Trajectory) else None
+    place = trajectory if found is None else found.checkpoints[-1].source
+    config = study_config(
+        {
+            "checkpoints": str(place),
+            "probes": _named(probes, "probes"),
+            "control": {} if control is None else _named(control, "control"),
+            "queries": _named(
+                queries, Path(queries).name.split(".")[0] if not isinstance(queries, Mapping) else ""
+            ),
+            **options,
+        }
+    )
+    return run_study(config, out=None if out is None else Path(out), trajectory=found, progress=progress)
+
+
+def _named(files: Files, name: str) -> dict[str, Any]:
+    if isinstance(files, Mapping):
+        return {key: one if isinstance(one, Mapping) else str(one) for key, one in files.items()}
+    return {name: str(files)}

@@ -1,0 +1,197 @@
+"""The settings of a study, from options or YAML, checked before anything is read. Knows no models.
+
+Every run writes the settings it used as `config.yaml`; `assay study --config` replays them.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from assay.errors import ConfigError
+from assay.study.design import design_named, require_sets
+
+LossOn = Literal["assistant", "last", "all"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Reading(Strict):
+    """How data files are read; `columns` names those of a table without header (`question,answer`),
+    `prompt` and `completion` are column names or templates such as `{question}`."""
+
+    format: str | None = None
+    columns: str | None = None
+    prompt: str | None = None
+    completion: str | None = None
+    unescape: bool = False
+    task_column: str = "task"
+    pair_column: str = "pair"
+    id_column: str = "id"
+    response: Literal["chosen", "rejected"] = "chosen"
+
+
+class SetConfig(Strict):
+    """One file of examples; `task` labels the whole file, `reading` overrides the study's for this file."""
+
+    file: str
+    task: str | None = None
+    reading: Reading | None = None
+
+
+class StudyConfig(Strict):
+    """Everything that decides what a study computes and says.
+
+    `probes` and `control` (exactly one entry, or none) together are the probe sets. `undesired` names query
+    sets of bad responses. `limit` keeps the first examples of every task in every set. `margin` is the
+    share of the control's effect within which a strategy counts as like it.
+    """
+
+    checkpoints: str
+    probes: dict[str, SetConfig]
+    queries: dict[str, SetConfig]
+    control: dict[str, SetConfig] = Field(default_factory=dict)
+    undesired: list[str] = Field(default_factory=list)
+    train_data: list[SetConfig] = Field(default_factory=list)
+    on_trained: Literal["error", "drop", "keep"] = "error"
+    design: str | None = None
+    estimator: str = "relinf"
+    margin: float = Field(default=0.2, ge=0)
+    base_model: str | None = None
+    tasks: str | None = None
+    reading: Reading = Field(default_factory=Reading)
+    on_bad_rows: Literal["error", "skip"] = "error"
+    loss_on: LossOn = "assistant"
+    query_loss_on: LossOn = "last"
+    render: Literal["auto", "chat", "plain"] = "auto"
+    chat_template: str | None = None
+    max_length: int | None = Field(default=None, ge=2)
+    truncation: Literal["error", "prompt"] = "error"
+    steps: list[int] | None = None
+    every: int | None = Field(default=None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str | None = None
+    quantize: Literal["4bit"] | None = None
+    gradient_checkpointing: bool = False
+    allow_pickle: bool = False
+    token_budget: int = Field(default=2048, ge=1)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, values: Any) -> Any:
+        """`name: file` stands for `name: {file: file}`, and one training file for a list of one."""
+        if not isinstance(values, dict):
+            return values
+        values = dict(values)
+        for key in ("probes", "queries", "control"):
+            sets = values.get(key)
+            if isinstance(sets, dict):
+                values[key] = {name: _set(one) for name, one in sets.items()}
+        train = values.get("train_data")
+        if train is not None:
+            values["train_data"] = [_set(one) for one in (train if isinstance(train, list) else [train])]
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "StudyConfig":
+        if not self.probes:
+            raise ValueError("probes: at least one probe set is needed (--probes NAME=FILE)")
+        if not self.queries:
+            raise ValueError("queries: at least one query set is needed (--queries FILE)")
+        if len(self.control) > 1:
+            raise ValueError("control: only one control set is possible")
+        if twice := self.probes.keys() & self.control.keys():
+            raise ValueError(f"control: {sorted(twice)[0]!r} is also the name of a strategy's probe set")
+        unknown = [name for name in self.undesired if name not in self.queries]
+        if unknown:
+            raise ValueError(
+                f"undesired: {unknown[0]!r} is no query set; the query sets are {', '.join(self.queries)}"
+            )
+        for name in (*self.probes, *self.queries, *self.control):
+            if not name or not name.isprintable():
+                raise ValueError(f"the set name {name!r} is empty or holds characters that cannot be printed")
+        return self
+
+    @property
+    def control_name(self) -> str | None:
+        return next(iter(self.control), None)
+
+    @property
+    def probe_sets(self) -> dict[str, SetConfig]:
+        """All probe sets, the control last."""
+        return {**self.probes, **self.control}
+
+    def with_design(self) -> "StudyConfig":
+        """The config with what its design implies; raises ConfigError where a set is missing."""
+        if self.design is None:
+            return self
+        design = design_named(self.design)
+        require_sets(design, self.probe_sets, self.queries)
+        if self.control_name != design.control:
+            raise ConfigError(
+                f"The design {design.name!r} compares with {design.control!r}; give it as "
+                f"--control {design.control}=FILE."
+            )
+        undesired = [*dict.fromkeys([*self.undesired, *design.undesired])]
+        return self.model_copy(update={"undesired": undesired})
+
+
+def _set(one: Any) -> Any:
+    return {"file": str(one)} if isinstance(one, str | Path) else one
+
+
+def study_config(values: dict[str, Any]) -> StudyConfig:
+    """Check settings; raises ConfigError with the first problem in one sentence."""
+    try:
+        return StudyConfig.model_validate(values).with_design()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{place}: {said}." if place else f"{said[0].upper()}{said[1:]}.") from None
+
+
+def read_config(path: Path) -> StudyConfig:
+    """Read YAML. File names in it are taken from the folder the command runs in, as on the command line.
+
+    Raises ConfigError for a missing file, broken YAML, an unknown key or a value that cannot be.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} holds no settings; it should be a mapping such as `checkpoints: runs/sft`."
+        )
+    try:
+        return study_config(values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def config_text(config: StudyConfig) -> str:
+    """YAML that `read_config` reads back to the same settings; defaults are left out."""
+    values = config.model_dump(exclude_defaults=True, mode="json")
+    for key in ("probes", "queries", "control"):
+        if key in values:
+            values[key] = {name: _short(one) for name, one in values[key].items()}
+    if "train_data" in values:
+        values["train_data"] = [_short(one) for one in values["train_data"]]
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def _short(one: dict[str, Any]) -> Any:
+    return one["file"] if one.keys() == {"file"} else one

@@ -1,0 +1,229 @@
+"""A swift study from settings to run folder: read, check, measure, analyse, report.
+
+The one place where the rooms meet; each step is a call into one of them. A killed run goes on from its
+finished checkpoints and ends in the same result.
+"""
+
+import dataclasses
+import math
+import platform
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay import __version__
+from assay.data.readers import write_rejects
+from assay.data.render import loss_on_warning
+from assay.errors import ResumeError
+from assay.files import read_json, write_json, write_text
+from assay.fingerprint import differing_fields, digest, fingerprint
+from assay.models.session import Session
+from assay.models.trajectory import Checkpoint, Trajectory
+from assay.progress import SILENT, Progress
+from assay.report import write_report
+from assay.runs.config import StudyConfig, config_text
+from assay.runs.inputs import (
+    Inputs,
+    excluded_pairs,
+    measured_sets,
+    part_digest_fields,
+    read_sets,
+    tokenise_sets,
+)
+from assay.runs.measure import Estimate, estimate, measure
+from assay.runs.tables import write_tables
+from assay.study import analyse
+from assay.study.measurements import Measurements
+from assay.study.result import StudyResult
+
+SETTINGS = "settings.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Study:
+    """A finished study. `measurements` is all that was measured, `result` all that is said."""
+
+    config: StudyConfig
+    measurements: Measurements
+    result: StudyResult
+    inputs: Inputs
+
+    @property
+    def verdicts(self) -> tuple[Any, ...]:
+        return self.result.verdicts
+
+    def save(self, out: str | Path) -> Path:
+        """Write tables, result, settings and report into `out`; returns the report's path."""
+        folder = Path(out)
+        write_text(folder / "config.yaml", config_text(self.config))
+        write_tables(folder, self.measurements)
+        write_json(folder / "study.json", plain(self.result))
+        return write_report(self.result, folder)
+
+
+def run_study(
+    config: StudyConfig,
+    *,
+    out: Path | None = None,
+    trajectory: Trajectory | None = None,
+    progress: Progress = SILENT,
+    command: str | None = None,
+) -> Study:
+    """Run the study that `config` describes; with `out`, into that folder, going on with what is there.
+
+    `trajectory` overrides the one discovered in `config.checkpoints`. Raises AssayError of the fitting kind
+    for whatever a person can mend; `out` is created only after data and model have been read without error.
+    """
+    began = time.monotonic()
+    sets, rejects, notes = read_sets(config)
+    for note in notes:
+        progress.note(note)
+    trajectory = trajectory or Trajectory.discover(
+        config.checkpoints,
+        base_model=config.base_model,
+        steps=config.steps,
+        every=config.every,
+        allow_pickle=config.allow_pickle,
+    )
+    session = Session.open(
+        trajectory,
+        device=config.device,
+        dtype=config.dtype,
+        attention=config.attention,
+        allow_pickle=config.allow_pickle,
+        quantize=config.quantize,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
+    for note in trajectory.notes:
+        progress.note(note)
+    warning = loss_on_warning(config.loss_on, trajectory.loss_on)
+    if warning:
+        progress.note(warning)
+    inputs = tokenise_sets(config, sets, session.tokenizer, _longest(session))
+    for note in inputs.notes:
+        progress.note(note)
+
+    settings = _settings(session, inputs, config)
+    fingerprints = {
+        checkpoint.name: fingerprint({**settings, "weights": session.weights_digest(checkpoint)})
+        for checkpoint in trajectory.checkpoints
+    }
+    if out is not None:
+        _claim(out, settings)
+        write_text(out / "config.yaml", config_text(config))
+        if rejects or inputs.rejects:
+            write_rejects(out / "rejects.jsonl", [*rejects, *inputs.rejects])
+    memory = None if config.memory_gb is None else int(config.memory_gb * 1e9)
+    expected = estimate(session, inputs, len(trajectory.checkpoints), config.token_budget, memory)
+    progress.note(expected.sentence())
+    progress.note(expected.coverage.sentence()[0].upper() + expected.coverage.sentence()[1:] + ".")
+
+    probes, queries = measured_sets(inputs, config)
+    checkpoints = measure(
+        session,
+        trajectory.checkpoints,
+        inputs,
+        (probes, queries),
+        folder=None if out is None else out / "measurements",
+        fingerprints=fingerprints,
+        token_budget=config.token_budget,
+        memory_bytes=memory,
+        progress=progress,
+    )
+    measurements = Measurements(probes, queries, config.control_name, checkpoints, excluded_pairs(inputs))
+    about = _about(session, trajectory.checkpoints, expected, settings, config, command, began)
+    result = analyse(
+        measurements, estimator=config.estimator, margin=config.margin, design=config.design, about=about
+    )
+    study = Study(config, measurements, result, inputs)
+    if out is not None:
+        progress.note("Writing tables and the report.")
+        study.save(out)
+    return study
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON values; a number that is not finite (an interval without bounds) becomes null."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def _longest(session: Session) -> int | None:
+    config: Any = session.model.config
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return getattr(text, "max_position_embeddings", None)
+
+
+def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str, Any]:
+    """Everything the measurements depend on, but for the weights of a checkpoint."""
+    return {
+        "assay": __version__,
+        "model": session.describe(),
+        "tokenizer": digest(session.tokenizer.get_chat_template() if session.tokenizer.chat_template else ""),
+        "reduction": "sum over completion tokens",
+        "products": "exact",
+        "loss_on": config.loss_on,
+        "query_loss_on": config.query_loss_on,
+        "probes": {name: digest(*part_digest_fields(part)) for name, part in inputs.probes.items()},
+        "queries": {name: digest(*part_digest_fields(part)) for name, part in inputs.queries.items()},
+    }
+
+
+def _claim(out: Path, settings: dict[str, Any]) -> None:
+    """Take `out` for these settings; refuse a folder that was made with others, naming what differs."""
+    path = out / SETTINGS
+    if path.is_file():
+        theirs = read_json(path)
+        differing = differing_fields(settings, theirs)
+        if differing:
+            named = [
+                f"{field} ({', '.join(differing_fields(settings[field], theirs[field]))})"
+                if isinstance(settings.get(field), dict) and isinstance(theirs.get(field), dict)
+                else field
+                for field in differing
+            ]
+            raise ResumeError(
+                f"{out} holds a study made with another {', '.join(named)}; give another --out, or delete it."
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise ResumeError(f"{out} is not empty and holds no study to go on with; give another --out.")
+    write_json(path, settings)
+
+
+def _about(
+    session: Session,
+    checkpoints: tuple[Checkpoint, ...],
+    expected: Estimate,
+    settings: dict[str, Any],
+    config: StudyConfig,
+    command: str | None,
+    began: float,
+) -> dict[str, Any]:
+    described = session.describe()
+    first, last = checkpoints[0], checkpoints[-1]
+    span = first.name if len(checkpoints) == 1 else f"{first.name} to {last.name}"
+    return {
+        "model": f"{described['base_model'] or Path(config.checkpoints).name} ({described['kind']})",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "command": command,
+        "config": config_text(config),
+        "checkpoints": f"{len(checkpoints)}: {span}",
+        "parameters": "{trained:,} trained of {total:,}".format(**described["parameters"]),
+        "coverage": expected.coverage.sentence(),
+        "precision": f"{described['dtype']} on {described['device']}, products in fp32 or better",
+        "loss": f"summed over completion tokens; probes: {config.loss_on}, queries: {config.query_loss_on}",
+        "examples": f"{expected.examples:,} examples, {expected.tokens:,} tokens",
+        "seconds": round(time.monotonic() - began, 1),
+        "versions": {**described["versions"], "assay": __version__, "python": platform.python_version()},
+        "fingerprint": fingerprint(settings),
+    }
