@@ -4,7 +4,7 @@
 
 A random Llama (hidden 512, 8 layers) with LoRA r=16 on up and down; 256 candidates with log-normal lengths
 (about 90 tokens, half of them completion) in padded batches of 2,048 tokens. Plain: forward with full logits
-and backward into the LoRA weights, as a training step does. Products: the inner products of all candidates with
+and backward into the LoRA weights, as a training step does. Products: inner products of all candidates with
 12 queries, the queries' own gradients included. Runs are interleaved; the median of `--runs` ratios counts.
 Peak memory is that of a process of its own for each side.
 """

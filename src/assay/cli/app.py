@@ -38,7 +38,6 @@ def main() -> None:
     """Run the command line. A person's error is one sentence and exit code 2; an interruption is 130."""
     from assay.cli import demo, preview, study, train, verify  # noqa: F401  commands register themselves
 
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
         app(standalone_mode=True)
     except AssayError as error:

@@ -47,7 +47,8 @@ class Estimate:
         return (
             f"{self.examples:,} examples ({self.tokens:,} tokens) at {self.checkpoints} "
             f"{'checkpoint' if self.checkpoints == 1 else 'checkpoints'}{again}: about "
-            f"{_duration(self.seconds)}, {_size(self.model_bytes)} for the model and {_size(self.gradient_bytes)} for gradients."
+            f"{_duration(self.seconds)}, {_size(self.model_bytes)} for the model and "
+            f"{_size(self.gradient_bytes)} for gradients."
         )
 
 

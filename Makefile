@@ -1,0 +1,39 @@
+# Everything a person or a machine runs here. `make setup` makes .venv once; the others see to it themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: setup test lint demo bench world clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/mypy
+
+demo: $(READY)
+	$(BIN)/assay demo --out demo
+
+# Slow: minutes to an hour. Results are recorded in docs/benchmarks.md.
+bench: $(READY)
+	$(BIN)/python benchmarks/engine.py --vocabulary 16000
+	$(BIN)/python benchmarks/engine.py --vocabulary 128000
+	$(BIN)/python benchmarks/swap.py
+
+# Rebuilds the shipped base model of the embedded world from nothing (half an hour).
+world: $(READY)
+	$(BIN)/python -m assay.world.pretrain --out world-base --seed 0
+
+clean:
+	rm -rf .venv demo world-base
