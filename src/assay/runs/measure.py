@@ -96,25 +96,36 @@ def estimate(
         )
 
 
+def finished(
+    checkpoints: Sequence[Checkpoint], folder: Path, fingerprints: Mapping[str, str]
+) -> dict[str, CheckpointMeasurements]:
+    """What whole shards `folder/<checkpoint>.safetensors` hold, by checkpoint name.
+
+    Raises ResumeError for a shard with another fingerprint than its checkpoint's.
+    """
+    shards = {one.name: read_shard(_shard(folder, one), fingerprints[one.name]) for one in checkpoints}
+    return {name: measured for name, measured in shards.items() if measured is not None}
+
+
 def measure(
     session: Session,
     checkpoints: Sequence[Checkpoint],
     inputs: Inputs,
     sets: tuple[Mapping[str, ExampleSet], Mapping[str, ExampleSet]],
     *,
+    known: Mapping[str, CheckpointMeasurements],
     folder: Path | None,
     fingerprints: Mapping[str, str],
     token_budget: int,
     memory_bytes: int | None,
     progress: Progress = SILENT,
 ) -> tuple[CheckpointMeasurements, ...]:
-    """Measurements at every checkpoint, from `folder/<checkpoint>.safetensors` where a shard with the
-    checkpoint's fingerprint is there, else computed and, if there is a folder, written."""
+    """Measurements at every checkpoint: those that are `known`, and the others computed and, if there is a
+    folder, written into it one by one."""
     measured = []
     for number, checkpoint in enumerate(checkpoints, start=1):
-        shard = None if folder is None else folder / f"{checkpoint.name}.safetensors"
-        known = None if shard is None else read_shard(shard, fingerprints[checkpoint.name])
-        if known is None:
+        at = known.get(checkpoint.name)
+        if at is None:
             groups, wanted = groups_of(inputs)
             found = products(
                 session.at(checkpoint),
@@ -125,10 +136,10 @@ def measure(
                 progress=progress,
                 label=f"{checkpoint.name} ({number} of {len(checkpoints)})",
             )
-            known = as_measurements(checkpoint, found, *sets)
-            if shard is not None:
-                write_shard(shard, known, fingerprints[checkpoint.name])
-        measured.append(known)
+            at = as_measurements(checkpoint, found, *sets)
+            if folder is not None:
+                write_shard(_shard(folder, checkpoint), at, fingerprints[checkpoint.name])
+        measured.append(at)
     return tuple(measured)
 
 
@@ -157,6 +168,10 @@ def as_measurements(
         },
         gram_of_task_means=any(len(one) > GRAM_LIMIT for one in (*probes.values(), *queries.values())),
     )
+
+
+def _shard(folder: Path, checkpoint: Checkpoint) -> Path:
+    return folder / f"{checkpoint.name}.safetensors"
 
 
 def _within(gram: Float[np.ndarray, "n n"], examples: ExampleSet) -> Float[np.ndarray, "m m"]:

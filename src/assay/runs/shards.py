@@ -10,6 +10,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from assay.errors import ResumeError
 from assay.files import write_atomically
 from assay.study.measurements import CheckpointMeasurements
 
@@ -36,8 +37,9 @@ def write_shard(path: Path, measured: CheckpointMeasurements, fingerprint: str) 
 
 
 def read_shard(path: Path, fingerprint: str) -> CheckpointMeasurements | None:
-    """The measurements in a shard, or None where there is none, it is broken, or it belongs to other
-    settings.
+    """The measurements in a shard, or None where there is none or it is broken.
+
+    Raises ResumeError for a whole shard that was measured on something else.
     """
     if not path.is_file():
         return None
@@ -45,7 +47,9 @@ def read_shard(path: Path, fingerprint: str) -> CheckpointMeasurements | None:
         with safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
             if about.get("fingerprint") != fingerprint:
-                return None
+                raise ResumeError(
+                    f"{path} was measured on other weights of {path.stem}; give another --out, or delete it."
+                )
             names = json.loads(about["names"])
             found: dict[str, dict[Any, np.ndarray]] = {kind: {} for kind in ("dot", *EACH)}
             for key, labels in names.items():

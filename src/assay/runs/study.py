@@ -5,18 +5,22 @@ finished checkpoints and ends in the same result.
 """
 
 import dataclasses
+import json
 import math
+import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from assay import __version__
+from assay.data.example import Reject
 from assay.data.readers import write_rejects
 from assay.data.render import loss_on_warning
-from assay.errors import ResumeError
+from assay.data.texts import counted
+from assay.errors import ConfigError, ResumeError
 from assay.files import read_json, write_json, write_text
 from assay.fingerprint import differing_fields, digest, fingerprint
 from assay.models.session import Session
@@ -32,32 +36,36 @@ from assay.runs.inputs import (
     read_sets,
     tokenise_sets,
 )
-from assay.runs.measure import Estimate, estimate, measure
+from assay.runs.measure import Estimate, estimate, finished, measure
 from assay.runs.tables import write_tables
 from assay.study import analyse
-from assay.study.measurements import Measurements
-from assay.study.result import StudyResult
+from assay.study.measurements import CheckpointMeasurements, Measurements
+from assay.study.result import StudyResult, Verdict
 
 SETTINGS = "settings.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """A finished study. `measurements` is all that was measured, `result` all that is said."""
+    """A finished study. `measurements` is all that was measured, `result` all that is said, `rejects` the rows
+    that were set aside.
+    """
 
     config: StudyConfig
     measurements: Measurements
     result: StudyResult
     inputs: Inputs
+    rejects: tuple[Reject, ...] = ()
 
     @property
-    def verdicts(self) -> tuple[Any, ...]:
+    def verdicts(self) -> tuple[Verdict, ...]:
         return self.result.verdicts
 
     def save(self, out: str | Path) -> Path:
-        """Write tables, result, settings and report into `out`; returns the report's path."""
+        """Write tables, result, settings, rejected rows and report into `out`; returns the report's path."""
         folder = Path(out)
-        write_text(folder / "config.yaml", config_text(self.config))
+        _require_folder(folder)
+        _write_inputs(folder, self.config, self.rejects)
         write_tables(folder, self.measurements)
         write_json(folder / "study.json", plain(self.result))
         return write_report(self.result, folder)
@@ -74,9 +82,12 @@ def run_study(
     """Run the study that `config` describes; with `out`, into that folder, going on with what is there.
 
     `trajectory` overrides the one discovered in `config.checkpoints`. Raises AssayError of the fitting kind
-    for whatever a person can mend; `out` is created only after data and model have been read without error.
+    for whatever a person can mend; `out` is created only after data and model have been read without error
+    and one batch has gone through.
     """
     began = time.monotonic()
+    if out is not None:
+        _require_folder(out)
     sets, rejects, notes = read_sets(config)
     for note in notes:
         progress.note(note)
@@ -110,15 +121,23 @@ def run_study(
         checkpoint.name: fingerprint({**settings, "weights": session.weights_digest(checkpoint)})
         for checkpoint in trajectory.checkpoints
     }
-    if out is not None:
-        _claim(out, settings)
-        write_text(out / "config.yaml", config_text(config))
-        if rejects or inputs.rejects:
-            write_rejects(out / "rejects.jsonl", [*rejects, *inputs.rejects])
+    folder = None if out is None else out / "measurements"
+    known: dict[str, CheckpointMeasurements] = {}
+    if out is not None and folder is not None:
+        _refuse_others(out, settings)
+        known = finished(trajectory.checkpoints, folder, fingerprints)
+    missing = len(trajectory.checkpoints) - len(known)
+    if known:
+        progress.note(f"Going on: {counted(len(known), 'checkpoint')} measured before, {missing:,} to go.")
     memory = None if config.memory_gb is None else int(config.memory_gb * 1e9)
-    expected = estimate(session, inputs, len(trajectory.checkpoints), config.token_budget, memory)
-    progress.note(expected.sentence())
+    expected = estimate(session, inputs, missing, config.token_budget, memory)
+    if missing:
+        progress.note(expected.sentence())
     progress.note(expected.coverage.sentence()[0].upper() + expected.coverage.sentence()[1:] + ".")
+    all_rejects = (*rejects, *inputs.rejects)
+    if out is not None:
+        write_json(out / SETTINGS, settings)
+        _write_inputs(out, config, all_rejects)
 
     probes, queries = measured_sets(inputs, config)
     checkpoints = measure(
@@ -126,7 +145,8 @@ def run_study(
         trajectory.checkpoints,
         inputs,
         (probes, queries),
-        folder=None if out is None else out / "measurements",
+        known=known,
+        folder=folder,
         fingerprints=fingerprints,
         token_budget=config.token_budget,
         memory_bytes=memory,
@@ -137,7 +157,7 @@ def run_study(
     result = analyse(
         measurements, estimator=config.estimator, margin=config.margin, design=config.design, about=about
     )
-    study = Study(config, measurements, result, inputs)
+    study = Study(config, measurements, result, inputs, all_rejects)
     if out is not None:
         progress.note("Writing tables and the report.")
         study.save(out)
@@ -168,7 +188,7 @@ def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str
     return {
         "assay": __version__,
         "model": session.describe(),
-        "tokenizer": digest(session.tokenizer.get_chat_template() if session.tokenizer.chat_template else ""),
+        "tokenizer": digest(json.dumps(session.tokenizer.chat_template, sort_keys=True)),
         "reduction": "sum over completion tokens",
         "products": "exact",
         "loss_on": config.loss_on,
@@ -178,26 +198,47 @@ def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str
     }
 
 
-def _claim(out: Path, settings: dict[str, Any]) -> None:
-    """Take `out` for these settings; refuse a folder that was made with others, naming what differs."""
+def _require_folder(out: Path) -> None:
+    """Raise ConfigError where `out` is, or lies below, something that is no folder to write in."""
+    nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"{out} cannot be a run folder: {nearest} is a file; give another --out.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"{out} cannot be written: {nearest} is closed to you; give another --out.")
+
+
+def _refuse_others(out: Path, settings: dict[str, Any]) -> None:
+    """Raise ResumeError for a folder that was made with other settings, naming what differs."""
     path = out / SETTINGS
-    if path.is_file():
-        theirs = read_json(path)
-        differing = differing_fields(settings, theirs)
-        if differing:
-            named = [
-                f"{field} ({', '.join(differing_fields(settings[field], theirs[field]))})"
-                if isinstance(settings.get(field), dict) and isinstance(theirs.get(field), dict)
-                else field
-                for field in differing
-            ]
-            raise ResumeError(
-                f"{out} holds a study made with another {', '.join(named)}; give another --out, or delete it."
-            )
+    if not path.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise ResumeError(f"{out} is not empty and holds no study to go on with; give another --out.")
         return
-    if out.is_dir() and any(out.iterdir()):
-        raise ResumeError(f"{out} is not empty and holds no study to go on with; give another --out.")
-    write_json(path, settings)
+    try:
+        differing = _differing(settings, read_json(path))
+    except (ValueError, AttributeError) as error:
+        raise ResumeError(f"{path} cannot be read; give another --out.") from error
+    if differing:
+        raise ResumeError(
+            f"{out} holds a study made with another {', '.join(differing)}; give another --out, or delete it."
+        )
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Fields that differ, each with those of its own fields that do."""
+    return [
+        f"{field} ({', '.join(differing_fields(ours[field], theirs[field]))})"
+        if isinstance(ours.get(field), dict) and isinstance(theirs.get(field), dict)
+        else field
+        for field in differing_fields(ours, theirs)
+    ]
+
+
+def _write_inputs(out: Path, config: StudyConfig, rejects: Sequence[Reject]) -> None:
+    """The settings that replay the study and, if there are any, the rows it could not use."""
+    write_text(out / "config.yaml", config_text(config))
+    if rejects:
+        write_rejects(out / "rejects.jsonl", rejects)
 
 
 def _about(

@@ -5,6 +5,7 @@
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def _write(path: Path, schema: pa.Schema, batches: Iterator[pa.Table]) -> None:
 
 def _influence(measured: Measurements) -> Iterator[pa.Table]:
     for at in measured.checkpoints:
-        for (probe_set, query_set), dot in at.dot.items():
+        for probe_set, query_set in product(measured.probe_sets, measured.query_sets):
+            dot = at.dot[probe_set, query_set]
             probes, queries = measured.probe_sets[probe_set], measured.query_sets[query_set]
             n, m = dot.shape
             rows, columns = np.repeat(np.arange(n), m), np.tile(np.arange(m), n)
@@ -113,7 +115,8 @@ def _gram(measured: Measurements) -> Iterator[pa.Table]:
             ("probe", measured.probe_sets, at.probe_gram),
             ("query", measured.query_sets, at.query_gram),
         ):
-            for name, gram in grams.items():
+            for name in sets:
+                gram = grams[name]
                 whole = len(gram) == len(sets[name])
                 labels = list(sets[name].ids) if whole else sorted({t or "" for t in sets[name].tasks})
                 n = len(labels)
@@ -179,8 +182,8 @@ def _read_checkpoints(
         first = influence.slice(start, 1).to_pylist()[0]
         dot: dict[tuple[str, str], np.ndarray] = {}
         each: dict[str, dict[str, np.ndarray]] = {key: {} for key in EACH}
-        for q in queries:
-            for p in probes:
+        for p in probes:
+            for q in queries:
                 shape = (len(probes[p]), len(queries[q]))
                 part = influence.slice(start, shape[0] * shape[1])
                 start += len(part)
