@@ -66,7 +66,7 @@ def test_noise_is_undecided_and_says_so() -> None:
 
 
 def test_the_sentence_carries_the_numbers_that_the_verdict_rests_on() -> None:
-    found = verdict(analyse(study(0.4, 0.6)))
+    found = verdict(analyse(study(0.4, 0.6), estimator="relinf"))
     assert found.difference is not None
     assert found.sentence == (
         f"cot helps within a task on eval: level {number(found.effect)} of training on the query itself, "

@@ -1,8 +1,8 @@
 """How the process treats memory and idle threads; must run before torch is imported. Knows no commands.
 
 Small models allocate and free large buffers at every step. glibc would give them back to the kernel each time
-and fault them in again, and idle OpenMP threads would spin on a core that others need; either made small-model
-steps several times slower in our measurements (docs/decisions.md). A person's own settings go first.
+and fault them in again, and idle OpenMP threads would spin on a core that others need; either made
+small-model steps several times slower when measured (docs/decisions.md). A person's own settings go first.
 """
 
 import ctypes

@@ -3,6 +3,8 @@
 Every run writes the settings it used as `config.yaml`; `assay study --config` replays them.
 """
 
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from assay.errors import ConfigError
 from assay.study.design import design_named, require_sets
+from assay.study.estimators import DEFAULT_ESTIMATOR
 
 LossOn = Literal["assistant", "last", "all"]
 
@@ -58,7 +61,7 @@ class StudyConfig(Strict):
     train_data: list[SetConfig] = Field(default_factory=list)
     on_trained: Literal["error", "drop", "keep"] = "error"
     design: str | None = None
-    estimator: str = "relinf"
+    estimator: str = DEFAULT_ESTIMATOR
     margin: float = Field(default=0.2, ge=0)
     base_model: str | None = None
     tasks: str | None = None
@@ -146,22 +149,21 @@ def _set(one: Any) -> Any:
     return {"file": str(one)} if isinstance(one, str | Path) else one
 
 
-def study_config(values: dict[str, Any]) -> StudyConfig:
-    """Check settings; raises ConfigError with the first problem in one sentence."""
-    try:
-        return StudyConfig.model_validate(values).with_design()
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{place}: {said}." if place else f"{said[0].upper()}{said[1:]}.") from None
+def study_config(
+    values: Mapping[str, Any], *, file: Path | None = None, options: Collection[str] = ()
+) -> StudyConfig:
+    """Check settings; raises ConfigError with the first problem in one sentence.
 
-
-def read_config(path: Path) -> StudyConfig:
-    """Read YAML. File names in it are taken from the folder the command runs in, as on the command line.
-
-    Raises ConfigError for a missing file, broken YAML, an unknown key or a value that cannot be.
+    The sentence names `file`, or the command line's option where the setting is one of `options`.
     """
+    try:
+        return StudyConfig.model_validate(dict(values)).with_design()
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors(include_url=False)[0], file, options)) from None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, unchecked. Raises ConfigError where there is none."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -171,15 +173,42 @@ def read_config(path: Path) -> StudyConfig:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML ({getattr(error, 'problem', error)}).") from None
+        raise ConfigError(
+            f"{path}{where}: not valid YAML ({getattr(error, 'problem', None) or error})."
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError(
             f"{path} holds no settings; it should be a mapping such as `checkpoints: runs/sft`."
         )
-    try:
-        return study_config(values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return {str(key): value for key, value in values.items()}
+
+
+def read_config(path: Path) -> StudyConfig:
+    """Read YAML. File names in it are taken from the folder the command runs in, as on the command line.
+
+    Raises ConfigError for a missing file, broken YAML, an unknown key or a value that cannot be.
+    """
+    return study_config(read_settings(path), file=path)
+
+
+def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
+    """One of pydantic's complaints in our words."""
+    place = [str(part) for part in problem["loc"]]
+    by_option = bool(place) and place[0] in options
+    name = f"--{'.'.join(place)}".replace("_", "-") if by_option else ".".join(place)
+    said = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        known = Reading.model_fields if "reading" in place[:-1] else StudyConfig.model_fields
+        close = get_close_matches(place[-1], known if len(place) == 1 or "reading" in place else (), 1)
+        said = "there is no such setting" + (f"; did you mean {close[0]}?" if close else ".")
+    elif problem["type"] == "missing":
+        said = "is missing."
+    elif isinstance(problem["input"], str | int | float):
+        said = f"{said[0].lower()}{said[1:]}, not {problem['input']!r}."
+    else:
+        said += "."
+    sentence = f"{name}: {said}" if name else f"{said[0].upper()}{said[1:]}"
+    return f"{file}: {sentence}" if file and not by_option else sentence
 
 
 def config_text(config: StudyConfig) -> str:

@@ -12,7 +12,7 @@ from assay.errors import ConfigError
 from assay.study import exhibits
 from assay.study.contrasts import contrasts
 from assay.study.curves import curve
-from assay.study.estimators import estimator_named
+from assay.study.estimators import DEFAULT_ESTIMATOR, estimator_named
 from assay.study.flags import study_flags
 from assay.study.judge import judge
 from assay.study.layout import CONTEXTS, lay_out
@@ -36,7 +36,7 @@ class Named(Protocol):
 def analyse(
     measurements: Measurements,
     *,
-    estimator: str = "relinf",
+    estimator: str = DEFAULT_ESTIMATOR,
     margin: float = 0.2,
     design: Named | str | None = None,
     about: dict[str, Any] | None = None,

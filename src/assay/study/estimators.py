@@ -187,6 +187,9 @@ _ROWS = (
 
 ESTIMATORS: dict[str, Estimator] = {row.name: row for row in _ROWS}
 BASELINE = "minus_probe_loss"
+PUBLISHED = "relinf"
+DEFAULT_ESTIMATOR = "ratio_of_sums"
+"""What verdicts rest on: RelInf's unit without its vanishing denominators (docs/decisions.md)."""
 
 
 def estimator_named(name: str) -> Estimator:

@@ -13,7 +13,7 @@ from assay.study.result import Context, Curve, Estimate
 FEW_LINES = 4
 
 
-def overviews(plan: Plan) -> Iterator[Group]:
+def overviews(plan: Plan, estimator: str) -> Iterator[Group]:
     """A frame for each context; one for each query set too where lines would be too many."""
     shared = _one_frame(plan) and not _one_checkpoint(plan)
     for query_sets in [plan.query_sets] if shared else [(name,) for name in plan.query_sets]:
@@ -21,13 +21,15 @@ def overviews(plan: Plan) -> Iterator[Group]:
             lines = [
                 Line(curve, _name(curve, query_sets), plan.colours[curve.probe_set], dash)
                 for dash, query_set in enumerate(query_sets)
-                for curve in plan.curves(plan.result.estimator, query_set, context)
+                for curve in plan.curves(estimator, query_set, context)
             ]
             if lines:
-                yield Group(query_sets[0], context, (_overview(plan, lines, query_sets, context),))
+                yield Group(query_sets[0], context, (_overview(plan, lines, query_sets, context, estimator),))
 
 
-def _overview(plan: Plan, lines: Sequence[Line], query_sets: Sequence[str], context: Context) -> Figure:
+def _overview(
+    plan: Plan, lines: Sequence[Line], query_sets: Sequence[str], context: Context, estimator: str
+) -> Figure:
     chosen = [line.curve for line in lines]
     alone = len(query_sets) == 1
     title = context.capitalize() + (f", on {words.label(query_sets[0], 24)}" if alone else "")
@@ -40,22 +42,24 @@ def _overview(plan: Plan, lines: Sequence[Line], query_sets: Sequence[str], cont
             Steps.of(max(chosen, key=lambda curve: len(curve.points)).points),
             frame_of(_estimates(chosen), 1.0 if bands else 0.0),
             title,
-            words.estimator_label(plan.result.estimator).lower(),
+            words.estimator_label(estimator).lower(),
             bands=bands,
             direct_labels=True,
             width=WIDE,
             height=310,
         )
-    return plan.figure(specification, spoken(title, chosen), "curves", *query_sets[:alone], context)
+    return plan.figure(
+        specification, spoken(title, chosen), *_stem("curves", plan, estimator), *query_sets[:alone], context
+    )
 
 
-def panels(plan: Plan) -> Iterator[Group]:
+def panels(plan: Plan, estimator: str) -> Iterator[Group]:
     """A panel for each strategy, on one axis for all of a group; none where the overviews show the bands."""
     if _one_frame(plan) or _one_checkpoint(plan):
         return
     for query_set in plan.query_sets:
         for context in CONTEXTS:
-            found = plan.curves(plan.result.estimator, query_set, context)
+            found = plan.curves(estimator, query_set, context)
             rival = [curve for curve in found if curve.probe_set == plan.control]
             frame = frame_of(_estimates(found), 0.6)
             figures = [
@@ -78,7 +82,13 @@ def _panel(plan: Plan, curve: Curve, rival: Sequence[Curve], frame: tuple[float,
         height=230,
     )
     said = spoken(f"{curve.context.capitalize()}, on {words.label(curve.query_set)}", [curve, *rival])
-    return plan.figure(specification, said, "bands", curve.query_set, curve.context, curve.probe_set)
+    stem = _stem("bands", plan, curve.estimator)
+    return plan.figure(specification, said, *stem, curve.query_set, curve.context, curve.probe_set)
+
+
+def _stem(kind: str, plan: Plan, estimator: str) -> tuple[str, ...]:
+    """The beginning of a figure's name; the study's own estimator goes without saying."""
+    return (kind,) if estimator == plan.result.estimator else (kind, estimator)
 
 
 def _one_checkpoint(plan: Plan) -> bool:
