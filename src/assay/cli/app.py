@@ -2,15 +2,30 @@
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from assay import __version__
 from assay.cli.console import complain
 from assay.errors import AssayError
 
+
+class Commands(TyperGroup):
+    """The commands; an interruption ends in a sentence and exit code 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("Stopped. What was finished is kept; the same command goes on from there.")
+            sys.exit(130)
+
+
 app = typer.Typer(
     name="assay",
+    cls=Commands,
     help="What will your fine-tuning data do, before you train on it?",
     no_args_is_help=True,
     add_completion=False,
@@ -35,29 +50,28 @@ def root(
 
 
 def main() -> None:
-    """Run the command line. A person's error is one sentence and exit code 2; an interruption is 130."""
+    """Run the command line. A person's error is a sentence and exit code 2, anything unforeseen one and 1."""
     from assay.cli import demo, preview, study, train, verify  # noqa: F401  commands register themselves
 
     try:
-        app(standalone_mode=True)
+        app()
     except AssayError as error:
         complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("Stopped. What was finished is kept; the same command goes on from there.")
-        sys.exit(130)
-    except (MemoryError, OSError, RuntimeError) as error:
-        complain(_of_machine(error))
+    except Exception as error:
+        if os.environ.get("ASSAY_DEBUG"):
+            raise
+        complain(_unforeseen(error))
         sys.exit(1)
 
 
-def _of_machine(error: BaseException) -> str:
-    """What the machine refused, in one sentence; `ASSAY_DEBUG=1` shows where."""
-    if os.environ.get("ASSAY_DEBUG"):
-        raise error
+def _unforeseen(error: Exception) -> str:
+    """What the machine or we did wrong, in one sentence."""
     said = str(error).strip().split("\n")[0] or type(error).__name__
     if isinstance(error, MemoryError) or "out of memory" in said.lower():
         return (
             f"Out of memory ({said}); try a smaller --token-budget, --memory-gb, or --gradient-checkpointing."
         )
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'}: {error.strerror}."
     return f"{type(error).__name__}: {said}. Set ASSAY_DEBUG=1 to see where, and please report it."

@@ -14,6 +14,7 @@ from rich.progress import (
 from rich.progress import (
     Progress as Bars,
 )
+from rich.text import Text
 
 from assay.progress import Advance
 
@@ -23,7 +24,7 @@ output = Console(highlight=False)
 
 def complain(sentence: str) -> None:
     """One sentence about what is wrong."""
-    console.print(f"[bold red]assay:[/] {_plain(sentence)}", soft_wrap=True)
+    console.print(Text.assemble(("assay: ", "bold red"), printable(sentence)), soft_wrap=True)
 
 
 class Terminal:
@@ -32,7 +33,7 @@ class Terminal:
     @contextmanager
     def stage(self, label: str, total: float, unit: str) -> Iterator[Advance]:
         bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TextColumn(unit),
@@ -42,14 +43,13 @@ class Terminal:
             console=console,
         )
         with bars:
-            task = bars.add_task(_plain(label), total=int(total))
+            task = bars.add_task(printable(label), total=int(total))
             yield lambda amount: bars.advance(task, int(amount))
 
     def note(self, sentence: str) -> None:
-        console.print(f"[dim]·[/] {_plain(sentence)}", soft_wrap=True)
+        console.print(Text.assemble(("· ", "dim"), printable(sentence)), soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    """Text of a person's files, shown as it is: no markup of ours, no control characters."""
-    shown = "".join(character if character.isprintable() or character == "\n" else "�" for character in text)
-    return shown.replace("[", "\\[")
+def printable(text: str) -> str:
+    """Text of a person's files for a terminal: as it is, but for control characters."""
+    return "".join(character if character.isprintable() or character == "\n" else "�" for character in text)

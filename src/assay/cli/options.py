@@ -1,40 +1,109 @@
 """Options that several commands share, and how `NAME=FILE` is read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from assay.errors import ConfigError
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")]
-Dtype = Annotated[str, typer.Option(help="auto, fp32, bf16 or fp64; auto keeps what is stored.")]
-TokenBudget = Annotated[int, typer.Option(min=1, help="Tokens of a padded batch.")]
-LossOn = Annotated[str, typer.Option(help="What is learned: assistant (every turn), last (turn) or all.")]
-BaseModel = Annotated[str | None, typer.Option(help="The base model, where the run's own path has moved.")]
+READ, LEARN, COMPUTE = "How data is read", "What is learned", "How it is computed"
+
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=READ, help="Data format, where detection errs."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,…", rich_help_panel=READ, help="Columns of a table without header."),
+]
+Prompt = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", rich_help_panel=READ, help="Prompt: a column, or text with '{column}'."),
+]
+Completion = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", rich_help_panel=READ, help="Completion, in the same way."),
+]
+Unescape = Annotated[
+    bool | None,
+    typer.Option("--unescape", rich_help_panel=READ, help=r"Turn \n in cells into newlines."),
+]
+OnBadRows = Annotated[
+    str | None,
+    typer.Option(
+        metavar="error|skip", rich_help_panel=READ, help="A row that cannot be used: stop, or set aside."
+    ),
+]
+LossOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="assistant|last|all",
+        rich_help_panel=LEARN,
+        help="Learned: every assistant turn (default), the last one, or the whole text.",
+    ),
+]
+Render = Annotated[
+    str | None,
+    typer.Option(metavar="auto|chat|plain", rich_help_panel=LEARN, help="By chat template, or joined."),
+]
+ChatTemplate = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", rich_help_panel=LEARN, help="A Jinja file in place of the tokenizer's."),
+]
+MaxLength = Annotated[
+    int | None, typer.Option(metavar="N", rich_help_panel=LEARN, help="Longest example in tokens.")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=COMPUTE, help="auto (default), cpu, cuda, cuda:1, mps …"),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", rich_help_panel=COMPUTE, help="auto (default: as stored), fp32, bf16 or fp64."
+    ),
+]
+TokenBudget = Annotated[
+    int | None,
+    typer.Option(metavar="N", rich_help_panel=COMPUTE, help="Tokens of a padded batch (2048)."),
+]
+BaseModel = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="The base model, where the run's own path has moved."),
+]
+
+READING = ("format", "columns", "prompt", "completion", "unescape", "task_column", "pair_column")
 
 
-def named_files(values: Iterable[str], option: str, default: str | None = None) -> dict[str, str]:
-    """`NAME=FILE` pairs as a mapping. A bare FILE is named by `default`, or after the file itself.
+def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given on the command line, the options of reading together under `reading`."""
+    given = {name: value for name, value in values.items() if value is not None}
+    reading = {name: given.pop(name) for name in READING if name in given}
+    return {**given, "reading": reading} if reading else given
 
-    Raises ConfigError for an empty part or a name given twice.
+
+def named_files(values: Iterable[str], option: str) -> dict[str, str]:
+    """`NAME=FILE` pairs as a mapping. A bare FILE is named after itself.
+
+    A value that is the path of a file stays whole, whatever `=` it holds. Raises ConfigError for an empty
+    part or a name given twice.
     """
     files: dict[str, str] = {}
     for value in values:
         name, equals, file = value.partition("=")
         if not equals or "/" in name or Path(value).exists():
-            name, file = default or Path(value).name.split(".")[0], value
+            name, file = _own_name(value), value
         if not name or not file:
             raise ConfigError(f"{option} {value}: give it as NAME=FILE.")
         if name in files:
-            raise ConfigError(f"{option}: the name {name!r} is given twice; names must differ.")
-        files[name] = file
+            raise ConfigError(f"{option}: the name {name!r} is given twice; name them apart with NAME=FILE.")
+        files[name] = str(Path(file).expanduser()) if file.startswith("~") else file
     return files
 
 
-def one_of(value: str, choices: tuple[str, ...], option: str) -> str:
-    """Raises ConfigError for a value that is no choice."""
-    if value not in choices:
-        raise ConfigError(f"{option} {value}: choose one of {', '.join(choices)}.")
-    return value
+def _own_name(file: str) -> str:
+    """`runs/eval.jsonl.gz` is "eval", `data/dataset_info.json:alpaca` is "alpaca"."""
+    _, described, entry = file.partition(".json:")
+    return entry if described else Path(file).name.split(".")[0]

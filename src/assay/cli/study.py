@@ -9,102 +9,180 @@ import typer
 
 from assay.cli.app import app
 from assay.cli.console import Terminal, output
-from assay.cli.options import BaseModel, named_files
+from assay.cli.options import (
+    COMPUTE,
+    LEARN,
+    READ,
+    BaseModel,
+    ChatTemplate,
+    Columns,
+    Completion,
+    Device,
+    Dtype,
+    Format,
+    LossOn,
+    MaxLength,
+    OnBadRows,
+    Prompt,
+    Render,
+    TokenBudget,
+    Unescape,
+    given_options,
+    named_files,
+)
 from assay.errors import ConfigError
 
 if TYPE_CHECKING:
+    from assay.runs.config import StudyConfig
     from assay.runs.study import Study
+
+JUDGE = "What is said, and of which checkpoints"
 
 
 @app.command()
 def study(
     config: Annotated[
-        Path | None, typer.Option(help="Settings as YAML; options given here go before it.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Settings as YAML; options given beside it go before it."),
     ] = None,
     checkpoints: Annotated[
-        str | None, typer.Option(help="A trainer's folder, a checkpoint, a model, a hub id.")
+        str | None,
+        typer.Option(metavar="FOLDER", help="A trainer's folder, a checkpoint, a model, a hub id."),
     ] = None,
     probes: Annotated[
-        list[str] | None, typer.Option(help="NAME=FILE of a strategy's examples; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="A strategy's examples; repeatable."),
     ] = None,
-    control: Annotated[str | None, typer.Option(help="NAME=FILE of the plain control's examples.")] = None,
+    control: Annotated[
+        str | None, typer.Option(metavar="NAME=FILE", help="The plain control's examples.")
+    ] = None,
     queries: Annotated[
-        list[str] | None, typer.Option(help="[NAME=]FILE of evaluation examples; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="[NAME=]FILE", help="Evaluation examples; repeatable."),
     ] = None,
     undesired: Annotated[
-        list[str] | None, typer.Option(help="Query set of bad responses; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="This query set holds bad responses; repeatable."),
     ] = None,
     design: Annotated[
-        str | None, typer.Option(help="One of the paper's designs: cot, clarify, evaluation.")
+        str | None,
+        typer.Option(metavar="NAME", help="One of the paper's designs: cot, clarify, evaluation."),
     ] = None,
     train_data: Annotated[
-        list[str] | None, typer.Option(help="What the run was trained on; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="FILE", help="What the run was trained on; repeatable."),
     ] = None,
     on_trained: Annotated[
-        str | None, typer.Option(help="Probes or queries in it: error, drop or keep.")
+        str | None,
+        typer.Option(metavar="error|drop|keep", help="What to do with probes and queries found in it."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; the same command goes on from it.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The run folder; the same command goes on from it."),
     ] = None,
     base_model: BaseModel = None,
     tasks: Annotated[
-        str | None, typer.Option(help="Task labels: a file of id and task, or cluster:K.")
+        str | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=READ, help="Task labels: a file of id and task, or cluster:K."
+        ),
     ] = None,
-    format: Annotated[str | None, typer.Option(help="Data format, where detection errs.")] = None,
-    columns: Annotated[str | None, typer.Option(help="Columns of a table without header, by comma.")] = None,
-    prompt: Annotated[
-        str | None, typer.Option(help="Prompt: a column or a template such as '{question}'.")
+    task_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=READ, help="Column of task labels (task)."),
     ] = None,
-    completion: Annotated[str | None, typer.Option(help="Completion: a column or a template.")] = None,
-    unescape: Annotated[bool | None, typer.Option(help=r"Turn \n in cells into newlines.")] = None,
-    task_column: Annotated[str | None, typer.Option(help="Column of task labels (task).")] = None,
-    pair_column: Annotated[str | None, typer.Option(help="Column that names the reference (pair).")] = None,
-    on_bad_rows: Annotated[str | None, typer.Option(help="error, or skip (into rejects.jsonl).")] = None,
-    loss_on: Annotated[str | None, typer.Option(help="Learned of probes: assistant, last or all.")] = None,
+    pair_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", rich_help_panel=READ, help="Column that names the reference (pair)."),
+    ] = None,
+    format: Format = None,
+    columns: Columns = None,
+    prompt: Prompt = None,
+    completion: Completion = None,
+    unescape: Unescape = None,
+    on_bad_rows: OnBadRows = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=READ, help="At most so many per task of every set."),
+    ] = None,
+    loss_on: LossOn = None,
     query_loss_on: Annotated[
-        str | None, typer.Option(help="Learned of queries: assistant, last or all.")
+        str | None,
+        typer.Option(metavar="assistant|last|all", rich_help_panel=LEARN, help="The same of queries (last)."),
     ] = None,
-    render: Annotated[str | None, typer.Option(help="auto, chat (template) or plain (joined).")] = None,
-    chat_template: Annotated[
-        str | None, typer.Option(help="A Jinja file in place of the tokenizer's.")
-    ] = None,
-    max_length: Annotated[int | None, typer.Option(help="Longest example in tokens.")] = None,
+    render: Render = None,
+    chat_template: ChatTemplate = None,
+    max_length: MaxLength = None,
     truncation: Annotated[
-        str | None, typer.Option(help="Over-long: error, or prompt (cut its beginning).")
+        str | None,
+        typer.Option(
+            metavar="error|prompt",
+            rich_help_panel=LEARN,
+            help="Over-long: stop, or cut the prompt's beginning.",
+        ),
     ] = None,
-    estimator: Annotated[str | None, typer.Option(help="What verdicts rest on (relinf).")] = None,
+    estimator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            rich_help_panel=JUDGE,
+            help="What verdicts rest on (ratio_of_sums); relinf is the published one.",
+        ),
+    ] = None,
     margin: Annotated[
-        float | None, typer.Option(help="Share of the control's effect that counts as like it.")
+        float | None,
+        typer.Option(
+            metavar="X", rich_help_panel=JUDGE, help="Share of the control's effect that is like it (0.2)."
+        ),
     ] = None,
-    steps: Annotated[str | None, typer.Option(help="Only these checkpoints, by step: 50,100,300.")] = None,
-    every: Annotated[int | None, typer.Option(help="Every n-th checkpoint, the last always.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many examples per task of every set.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, mps …")] = None,
-    dtype: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp64.")] = None,
-    attention: Annotated[str | None, typer.Option(help="transformers' attention: sdpa, eager …")] = None,
-    quantize: Annotated[str | None, typer.Option(help="4bit loads the base as QLoRA does.")] = None,
-    gradient_checkpointing: Annotated[bool | None, typer.Option(help="Less memory, more time.")] = None,
-    allow_pickle: Annotated[bool | None, typer.Option(help="Load .bin weights (tensors only).")] = None,
-    token_budget: Annotated[int | None, typer.Option(help="Tokens of a padded batch (2048).")] = None,
-    memory_gb: Annotated[float | None, typer.Option(help="Memory for held gradients.")] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(metavar="N,N,…", rich_help_panel=JUDGE, help="Only the checkpoints of these steps."),
+    ] = None,
+    every: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=JUDGE, help="Every n-th checkpoint, the last always."),
+    ] = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    token_budget: TokenBudget = None,
+    memory_gb: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", rich_help_panel=COMPUTE, help="Memory for gradients (half of what is free)."
+        ),
+    ] = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", rich_help_panel=COMPUTE, help="transformers' attention: sdpa, eager …"),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(metavar="4bit", rich_help_panel=COMPUTE, help="Load the base as QLoRA does."),
+    ] = None,
+    gradient_checkpointing: Annotated[
+        bool | None,
+        typer.Option("--gradient-checkpointing", rich_help_panel=COMPUTE, help="Less memory, more time."),
+    ] = None,
+    allow_pickle: Annotated[
+        bool | None,
+        typer.Option("--allow-pickle", rich_help_panel=COMPUTE, help="Load .bin weights (tensors only)."),
+    ] = None,
 ) -> None:
     """Will a data strategy help, within a task and across tasks? No retraining.
 
-    Compares probe examples of each strategy with a plain control by how much training on them would lower
-    the loss of your queries, at every checkpoint of one fine-tuning run.
+    Compares probe examples of each strategy with a plain control by how much
+    training on them would lower the loss of your queries, at every checkpoint
+    of one fine-tuning run.
     """
+    given = given_options(locals())
     if out is None:
         raise ConfigError("Name the run folder with --out.")
-    given: dict[str, Any] = {
-        name: value
-        for name, value in locals().items()
-        if name not in ("config", "out", "given") and value is not None
-    }
-    values = _settings(config, given)
-    from assay.runs.config import study_config
     from assay.runs.study import run_study
 
-    show(run_study(study_config(values), out=out, progress=Terminal(), command=_command()), out)
+    del given["out"]
+    settings = _settings(given.pop("config", None), given)
+    show(run_study(settings, out=out, progress=Terminal(), command=_command()), out)
 
 
 def show(done: "Study", out: Path) -> None:
@@ -119,27 +197,22 @@ def show(done: "Study", out: Path) -> None:
     output.print(f"\nReport: {out / 'report.html'}", markup=False, soft_wrap=True)
 
 
-READING = ("format", "columns", "prompt", "completion", "unescape", "task_column", "pair_column")
+def _settings(config: Path | None, given: dict[str, Any]) -> "StudyConfig":
+    """Settings from the file, overridden by options, checked."""
+    from assay.runs.config import read_settings, study_config
 
-
-def _settings(config: Path | None, given: dict[str, Any]) -> dict[str, Any]:
-    """Settings from the file, overridden by options."""
-    values: dict[str, Any] = {}
-    if config is not None:
-        from assay.runs.config import read_config
-
-        values = read_config(config).model_dump(exclude_defaults=True)
-    reading = {name: given.pop(name) for name in READING if name in given}
-    if reading:
-        values["reading"] = {**values.get("reading", {}), **reading}
+    values = {} if config is None else read_settings(config)
+    reading = values.get("reading")
+    if "reading" in given and isinstance(reading, dict):
+        given["reading"] = {**reading, **given["reading"]}
     for name in ("probes", "queries"):
         if name in given:
-            values[name] = named_files(given.pop(name), f"--{name}")
+            given[name] = named_files(given[name], f"--{name}")
     if "control" in given:
-        values["control"] = named_files([given.pop("control")], "--control")
+        given["control"] = named_files([given["control"]], "--control")
     if "steps" in given:
-        values["steps"] = _whole_numbers(given.pop("steps"))
-    values.update(given)
+        given["steps"] = _whole_numbers(given["steps"])
+    values |= given
     for name, option in (
         ("checkpoints", "--checkpoints FOLDER"),
         ("probes", "--probes NAME=FILE"),
@@ -147,12 +220,12 @@ def _settings(config: Path | None, given: dict[str, Any]) -> dict[str, Any]:
     ):
         if not values.get(name):
             raise ConfigError(f"Give {option} (or a --config that holds it).")
-    return values
+    return study_config(values, file=config, options=given)
 
 
 def _whole_numbers(text: str) -> list[int]:
     try:
-        return [int(part) for part in text.split(",") if part.strip()]
+        return [int(part) for part in text.split(",")]
     except ValueError:
         raise ConfigError(
             f"--steps {text}: give steps as whole numbers with commas, such as 50,100."

@@ -8,51 +8,74 @@ from rich.table import Table
 
 from assay.cli.app import app
 from assay.cli.console import Terminal, output
-from assay.cli.options import BaseModel, Device, Dtype, LossOn, TokenBudget
+from assay.cli.options import (
+    BaseModel,
+    ChatTemplate,
+    Columns,
+    Completion,
+    Device,
+    Dtype,
+    Format,
+    LossOn,
+    MaxLength,
+    OnBadRows,
+    Prompt,
+    Render,
+    TokenBudget,
+    Unescape,
+    given_options,
+)
 
 
 @app.command()
 def verify(
-    checkpoints: Annotated[str, typer.Option(help="A trainer's folder, a checkpoint, a model, a hub id.")],
-    probes: Annotated[str, typer.Option(help="A file of probe examples.")],
-    queries: Annotated[str, typer.Option(help="A file of queries.")],
-    count: Annotated[int, typer.Option(min=2, help="How many of each.")] = 4,
-    step: Annotated[int | None, typer.Option(help="At this checkpoint instead of the last.")] = None,
+    checkpoints: Annotated[
+        str, typer.Option(metavar="FOLDER", help="A trainer's folder, a checkpoint, a model, a hub id.")
+    ],
+    probes: Annotated[str, typer.Option(metavar="FILE", help="A file of probe examples.")],
+    queries: Annotated[str, typer.Option(metavar="FILE", help="A file of queries.")],
+    count: Annotated[int, typer.Option(min=2, metavar="N", help="How many of each.")] = 4,
+    step: Annotated[
+        int | None, typer.Option(metavar="N", help="At this checkpoint instead of the last.")
+    ] = None,
     base_model: BaseModel = None,
-    loss_on: LossOn = "assistant",
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    token_budget: TokenBudget = 2048,
+    format: Format = None,
+    columns: Columns = None,
+    prompt: Prompt = None,
+    completion: Completion = None,
+    unescape: Unescape = None,
+    on_bad_rows: OnBadRows = None,
+    loss_on: LossOn = None,
+    render: Render = None,
+    chat_template: ChatTemplate = None,
+    max_length: MaxLength = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    token_budget: TokenBudget = None,
 ) -> None:
-    """Hold the engine against autograd, against other batches, and against small real steps. Exit 1 if it
-    fails.
-    """
-    from assay.gradients.verify import verify as check
-    from assay.models.session import Session
-    from assay.models.trajectory import Trajectory
-    from assay.runs.config import study_config
-    from assay.runs.inputs import read_sets, tokenise_sets
+    """Check the gradients on your model and data against slower ways.
 
-    config = study_config(
-        {
-            "checkpoints": checkpoints,
-            "probes": {"probes": probes},
-            "queries": {"queries": queries},
-            "loss_on": loss_on,
-        }
-    )
+    Compares with autograd, with other batches, and with small real steps.
+    Exit code 1 if a check fails.
+    """
+    given = given_options(locals())
+    from assay.models.trajectory import Trajectory
+    from assay.runs.config import DataConfig, data_config
+    from assay.runs.verify import verify as run
+
     trajectory = Trajectory.discover(
         checkpoints, base_model=base_model, steps=None if step is None else [step]
     )
-    sets, _, _ = read_sets(config)
-    session = Session.open(trajectory, device=device, dtype=dtype)
-    inputs = tokenise_sets(config, sets, session.tokenizer, None)
-    model = session.at(trajectory.checkpoints[-1])
-    found = check(
-        model,
-        inputs.probes["probes"].tokens[:count],
-        inputs.queries["queries"].tokens[:count],
-        token_budget=token_budget,
+    of_data = {name: value for name, value in given.items() if name in DataConfig.model_fields}
+    found = run(
+        trajectory,
+        probes,
+        queries,
+        data_config(of_data, options=of_data),
+        count=count,
+        device=device or "auto",
+        dtype=dtype or "auto",
+        token_budget=token_budget or 2048,
         progress=Terminal(),
     )
     table = Table(box=None, header_style="bold", pad_edge=False)

@@ -43,6 +43,7 @@ def tokenize(
     *,
     loss_on: LossOn = "assistant",
     max_length: int | None = None,
+    context: int | None = None,
     truncation: Truncation = "error",
     render: Render = "auto",
     chat_template: str | None = None,
@@ -50,12 +51,13 @@ def tokenize(
     """Ids and loss weights of one example.
 
     `render` "auto" follows `example.rendering`; ready `input_ids` stay what they are in any case, and their
-    labels go before `loss_on`. An example over `max_length` tokens is a `DataError`, or with
-    `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything learned then fits.
+    labels go before `loss_on`. An example over `max_length` tokens, or over the model's own `context`, is a
+    `DataError`, or with `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything
+    learned then fits.
     `chat_template` is Jinja text that stands in for the tokenizer's own. Raises `DataError` naming file and
     row, also where nothing would be learned, and `ModelError` where there is no chat template.
     """
-    how = _How(tokenizer, loss_on, max_length, truncation, render, chat_template)
+    how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
     return _tokens_and_remarks(example, how)[0]
 
 
@@ -65,13 +67,14 @@ def tokenize_all(
     *,
     loss_on: LossOn = "assistant",
     max_length: int | None = None,
+    context: int | None = None,
     truncation: Truncation = "error",
     render: Render = "auto",
     chat_template: str | None = None,
     on_bad_rows: OnBadRows = "error",
 ) -> TokenizedSet:
     """`tokenize` for many; with `on_bad_rows="skip"` those that raise `DataError` become rejects."""
-    how = _How(tokenizer, loss_on, max_length, truncation, render, chat_template)
+    how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
     tokens: list[Tokens] = []
     rejects: list[Reject] = []
     remarks: Counter[str] = Counter()
@@ -110,9 +113,14 @@ class _How:
     tokenizer: Any
     loss_on: LossOn
     max_length: int | None
+    context: int | None
     truncation: Truncation
     render: Render
     chat_template: str | None
+
+    @property
+    def longest(self) -> int | None:
+        return min((length for length in (self.max_length, self.context) if length), default=None)
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -141,10 +149,10 @@ def _tokens_and_remarks(example: Example, how: _How) -> tuple[Tokens, list[str]]
             f"{example.source}: no token of example {example.id} is learned with loss on {how.loss_on}; "
             "its turns have weight 0, or it is a single token."
         )
-    if how.max_length is None or len(tokens) <= how.max_length:
+    if how.longest is None or len(tokens) <= how.longest:
         return tokens, remarks
     remarks.append("shortened at the beginning of the prompt to fit the maximum length")
-    return _shortened(example, tokens, how.max_length, how), remarks
+    return _shortened(example, tokens, how.longest, how), remarks
 
 
 def _rendered(example: Example, how: _How) -> tuple[Tokens, list[str]]:
@@ -160,17 +168,18 @@ def _rendered(example: Example, how: _How) -> tuple[Tokens, list[str]]:
 
 def _shortened(example: Example, tokens: Tokens, length: int, how: _How) -> Tokens:
     """The last `length` tokens, BOS kept, if that leaves everything learned and a token before it."""
-    too_long = (
-        f"{example.source}: example {example.id} has {len(tokens)} tokens, over the maximum of {length}"
-    )
+    by_model = length == how.context
+    limit = f"the {length} that the model takes" if by_model else f"the maximum of {length}"
+    too_long = f"{example.source}: example {example.id} has {len(tokens)} tokens, over {limit}"
+    mend = "Shorten or leave out the example" if by_model else "Raise --max-length"
     if how.truncation != "prompt":
-        raise DataError(f"{too_long}. Raise --max-length, or use --truncation prompt to shorten its prompt.")
+        raise DataError(f"{too_long}. {mend}, or use --truncation prompt to cut its prompt's beginning.")
     bos = how.tokenizer.bos_token_id
     head = int(bos is not None and tokens.input_ids[0] == bos)
     tail = len(tokens) - length + head
     context = 1 - head
     if tail + context > int(np.flatnonzero(tokens.weights)[0]):
-        raise DataError(f"{too_long}, and what is learned of it does not fit. Raise --max-length.")
+        raise DataError(f"{too_long}, and what is learned of it does not fit. {mend}.")
     ids = np.concatenate([tokens.input_ids[:head], tokens.input_ids[tail:]])
     weights = np.concatenate([tokens.weights[:head], tokens.weights[tail:]])
     return Tokens(tokens.id, ids, weights)

@@ -14,7 +14,7 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from packaging.version import Version
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from assay.errors import ConfigError, ModelError
@@ -164,6 +164,24 @@ def load_tokenizer(sources: Sequence[str]) -> Any:
         if folder.is_dir():
             break
     raise ModelError(f"No tokenizer could be loaded from {' or '.join(sources)}: {reason}.")
+
+
+def context_length(config: Any) -> int | None:
+    """How many tokens a model with this configuration takes, None where it does not tell."""
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    length: int | None = getattr(text, "max_position_embeddings", None)
+    return length
+
+
+def load_config(source: str) -> Any:
+    """A model's configuration. Raises ModelError."""
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(
+                source, trust_remote_code=False, local_files_only=Path(source).exists()
+            )
+    except _NOT_LOADABLE as error:
+        raise ModelError(_not_loaded(source, error)) from error
 
 
 def _tokenizer_kinds(folder: Path) -> list[Any]:

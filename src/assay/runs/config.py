@@ -45,7 +45,19 @@ class SetConfig(Strict):
     reading: Reading | None = None
 
 
-class StudyConfig(Strict):
+class DataConfig(Strict):
+    """How files become examples and examples tokens; what every command that reads data shares."""
+
+    reading: Reading = Field(default_factory=Reading)
+    on_bad_rows: Literal["error", "skip"] = "error"
+    loss_on: LossOn = "assistant"
+    render: Literal["auto", "chat", "plain"] = "auto"
+    chat_template: str | None = None
+    max_length: int | None = Field(default=None, ge=2)
+    truncation: Literal["error", "prompt"] = "error"
+
+
+class StudyConfig(DataConfig):
     """Everything that decides what a study computes and says.
 
     `probes` and `control` (exactly one entry, or none) together are the probe sets. `undesired` names query
@@ -65,14 +77,7 @@ class StudyConfig(Strict):
     margin: float = Field(default=0.2, ge=0)
     base_model: str | None = None
     tasks: str | None = None
-    reading: Reading = Field(default_factory=Reading)
-    on_bad_rows: Literal["error", "skip"] = "error"
-    loss_on: LossOn = "assistant"
     query_loss_on: LossOn = "last"
-    render: Literal["auto", "chat", "plain"] = "auto"
-    chat_template: str | None = None
-    max_length: int | None = Field(default=None, ge=2)
-    truncation: Literal["error", "prompt"] = "error"
     steps: list[int] | None = None
     every: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=1)
@@ -162,6 +167,14 @@ def study_config(
         raise ConfigError(_sentence(error.errors(include_url=False)[0], file, options)) from None
 
 
+def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> DataConfig:
+    """Check settings as `study_config` does."""
+    try:
+        return DataConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors(include_url=False)[0], None, options)) from None
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, unchecked. Raises ConfigError where there is none."""
     try:
@@ -213,7 +226,9 @@ def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
 
 def config_text(config: StudyConfig) -> str:
     """YAML that `read_config` reads back to the same settings; defaults are left out."""
-    values = config.model_dump(exclude_defaults=True, mode="json")
+    dumped = config.model_dump(exclude_defaults=True, mode="json")
+    what = ("checkpoints", "probes", "control", "queries")
+    values = {key: dumped[key] for key in (*what, *dumped) if key in dumped}
     for key in ("probes", "queries", "control"):
         if key in values:
             values[key] = {name: _short(one) for name, one in values[key].items()}

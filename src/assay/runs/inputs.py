@@ -16,11 +16,12 @@ from assay.data.columns import ColumnMapping
 from assay.data.example import Example, Reject, Tokens
 from assay.data.labels import require_tasks, with_tasks
 from assay.data.overlap import overlap_notes, trained_on
+from assay.data.readers import ExampleSet as Read
 from assay.data.readers import read_examples
-from assay.data.render import tokenize_all
+from assay.data.render import TokenizedSet, tokenize_all
 from assay.data.texts import completion_text, content_key, counted, prompt_text
 from assay.errors import ConfigError, DataError
-from assay.runs.config import Reading, SetConfig, StudyConfig
+from assay.runs.config import DataConfig, LossOn, Reading, SetConfig, StudyConfig
 from assay.study.measurements import ExampleSet
 
 
@@ -53,10 +54,10 @@ def read_sets(config: StudyConfig) -> tuple[dict[str, dict[str, list[Example]]],
     notes: list[str] = []
     for role, entries in roles.items():
         for name, entry in entries.items():
-            examples, rejected, said = _read(entry, config)
-            sets[role][name] = examples
-            rejects += rejected
-            notes += said
+            found = read_file(entry, config)
+            sets[role][name] = list(found.examples)
+            rejects += found.rejects
+            notes += found.notes
     _label(sets, config, notes)
     _leave_out_trained(sets, config, notes)
     if config.limit:
@@ -73,28 +74,13 @@ def tokenise_sets(
     longest: int | None,
 ) -> Inputs:
     """Tokens of every set; `longest` is how many tokens the model takes, None if unknown."""
-    template = None
-    if config.chat_template is not None:
-        path = Path(config.chat_template)
-        if not path.is_file():
-            raise ConfigError(f"--chat-template: there is no file {path}.")
-        template = path.read_text(encoding="utf-8")
-    limits = [length for length in (config.max_length, longest) if length]
     rejects: list[Reject] = []
     notes: list[str] = []
     parts: dict[str, dict[str, Part]] = {"probe": {}, "query": {}}
     for role, entries in sets.items():
         for name, examples in entries.items():
-            tokenised = tokenize_all(
-                examples,
-                tokenizer,
-                loss_on=config.loss_on if role == "probe" else config.query_loss_on,
-                max_length=min(limits, default=None),
-                truncation=config.truncation,
-                render=config.render,
-                chat_template=template,
-                on_bad_rows=config.on_bad_rows,
-            )
+            loss_on = config.loss_on if role == "probe" else config.query_loss_on
+            tokenised = tokenise(examples, tokenizer, config, loss_on=loss_on, longest=longest)
             kept = {tokens.id for tokens in tokenised.tokens}
             if not kept:
                 first = tokenised.rejects[0]
@@ -105,6 +91,39 @@ def tokenise_sets(
                 tuple(example for example in examples if example.id in kept), tokenised.tokens
             )
     return Inputs(parts["probe"], parts["query"], tuple(rejects), tuple(notes))
+
+
+def tokenise(
+    examples: Iterable[Example],
+    tokenizer: Any,
+    config: DataConfig,
+    *,
+    loss_on: LossOn | None = None,
+    longest: int | None = None,
+) -> TokenizedSet:
+    """Tokens of examples as `config` says; `longest` is how many tokens the model takes, None if unknown."""
+    return tokenize_all(
+        examples,
+        tokenizer,
+        loss_on=loss_on or config.loss_on,
+        max_length=config.max_length,
+        context=longest,
+        truncation=config.truncation,
+        render=config.render,
+        chat_template=_template(config.chat_template),
+        on_bad_rows=config.on_bad_rows,
+    )
+
+
+def _template(file: str | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"--chat-template: there is no file {file}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--chat-template: {file} cannot be read: {error}.") from None
 
 
 def measured_sets(inputs: Inputs, config: StudyConfig) -> tuple[dict[str, ExampleSet], dict[str, ExampleSet]]:
@@ -136,9 +155,10 @@ def excluded_pairs(inputs: Inputs) -> dict[tuple[str, str], Bool[np.ndarray, "p 
     return excluded
 
 
-def _read(entry: SetConfig, config: StudyConfig) -> tuple[list[Example], list[Reject], list[str]]:
+def read_file(entry: SetConfig, config: DataConfig, *, limit: int | None = None) -> Read:
+    """Examples, rejects and notes of one file; `limit` stops after that many examples."""
     reading = entry.reading or config.reading
-    found = read_examples(
+    return read_examples(
         entry.file,
         format=reading.format,
         columns=_columns(reading),
@@ -148,8 +168,8 @@ def _read(entry: SetConfig, config: StudyConfig) -> tuple[list[Example], list[Re
         id_column=reading.id_column,
         on_bad_rows=config.on_bad_rows,
         response=reading.response,
+        limit=limit,
     )
-    return list(found.examples), list(found.rejects), list(found.notes)
 
 
 def _columns(reading: Reading) -> ColumnMapping | None:
@@ -197,7 +217,7 @@ def _leave_out_trained(
     """Hold probes and queries against the training data."""
     if not config.train_data or config.on_trained == "keep":
         return
-    trained = [example for entry in config.train_data for example in _read(entry, config)[0]]
+    trained = [example for entry in config.train_data for example in read_file(entry, config).examples]
     others = {
         f"{role} set {name}": examples for role, names in sets.items() for name, examples in names.items()
     }

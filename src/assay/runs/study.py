@@ -23,6 +23,7 @@ from assay.data.texts import counted
 from assay.errors import ConfigError, ResumeError
 from assay.files import read_json, write_json, write_text
 from assay.fingerprint import differing_fields, digest, fingerprint
+from assay.models.loading import context_length
 from assay.models.session import Session
 from assay.models.trajectory import Checkpoint, Trajectory
 from assay.progress import SILENT, Progress
@@ -47,8 +48,9 @@ SETTINGS = "settings.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """A finished study. `measurements` is all that was measured, `result` all that is said, `rejects` the rows
-    that were set aside.
+    """A finished study: `measurements` is all that was measured, `result` all that is said.
+
+    `rejects` are the rows that were set aside.
     """
 
     config: StudyConfig
@@ -112,7 +114,7 @@ def run_study(
     warning = loss_on_warning(config.loss_on, trajectory.loss_on)
     if warning:
         progress.note(warning)
-    inputs = tokenise_sets(config, sets, session.tokenizer, _longest(session))
+    inputs = tokenise_sets(config, sets, session.tokenizer, context_length(session.model.config))
     for note in inputs.notes:
         progress.note(note)
 
@@ -175,12 +177,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
-
-
-def _longest(session: Session) -> int | None:
-    config: Any = session.model.config
-    text = config.get_text_config() if hasattr(config, "get_text_config") else config
-    return getattr(text, "max_position_embeddings", None)
 
 
 def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str, Any]:
