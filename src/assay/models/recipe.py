@@ -62,7 +62,7 @@ class FineTuneRecipe:
                 raise ConfigError(f"The recipe's {name} must be above 0, not {getattr(self, name)}.")
         if self.epochs is None and self.max_steps is None:
             raise ConfigError("The recipe needs epochs or max_steps.")
-        if min(self.epochs or 1, self.max_steps or 1) <= 0:
+        if any(length is not None and length <= 0 for length in (self.epochs, self.max_steps)):
             raise ConfigError("The recipe's epochs and max_steps must be above 0.")
         if self.batch_size % self.examples_at_once:
             raise ConfigError(

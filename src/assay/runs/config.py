@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from assay.errors import ConfigError
 from assay.study.design import design_named, require_sets
-from assay.study.estimators import DEFAULT_ESTIMATOR
+from assay.study.estimators import DEFAULT_ESTIMATOR, estimator_named
 
 LossOn = Literal["assistant", "last", "all"]
 
@@ -74,7 +74,7 @@ class StudyConfig(DataConfig):
     on_trained: Literal["error", "drop", "keep"] = "error"
     design: str | None = None
     estimator: str = DEFAULT_ESTIMATOR
-    margin: float = Field(default=0.2, ge=0)
+    margin: float = Field(default=0.2, ge=0, allow_inf_nan=False)
     base_model: str | None = None
     tasks: str | None = None
     query_loss_on: LossOn = "last"
@@ -123,7 +123,7 @@ class StudyConfig(DataConfig):
             )
         for name in (*self.probes, *self.queries, *self.control):
             if not name or not name.isprintable():
-                raise ValueError(f"the set name {name!r} is empty or holds characters that cannot be printed")
+                raise ValueError(f"probes: the name {name!r} is empty or holds what cannot be printed")
         return self
 
     @property
@@ -136,7 +136,9 @@ class StudyConfig(DataConfig):
         return {**self.probes, **self.control}
 
     def with_design(self) -> "StudyConfig":
-        """The config with what its design implies; raises ConfigError where a set is missing."""
+        """The config with what its design implies; raises ConfigError where a set is missing, or where there
+        is no such design or estimator."""
+        estimator_named(self.estimator)
         if self.design is None:
             return self
         design = design_named(self.design)
@@ -207,9 +209,12 @@ def read_config(path: Path) -> StudyConfig:
 def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
     """One of pydantic's complaints in our words."""
     place = [str(part) for part in problem["loc"]]
-    by_option = bool(place) and place[0] in options
-    name = f"--{'.'.join(place)}".replace("_", "-") if by_option else ".".join(place)
     said = problem["msg"].removeprefix("Value error, ")
+    if not place:  # of several settings together: ours, and named at its beginning
+        field, _, said = said.partition(": ")
+        place = [field]
+    by_option = place[0] in options
+    name = f"--{'.'.join(place)}".replace("_", "-") if by_option else ".".join(place)
     if problem["type"] == "extra_forbidden":
         known = Reading.model_fields if "reading" in place[:-1] else StudyConfig.model_fields
         close = get_close_matches(place[-1], known if len(place) == 1 or "reading" in place else (), 1)
@@ -220,8 +225,7 @@ def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
         said = f"{said[0].lower()}{said[1:]}, not {problem['input']!r}."
     else:
         said += "."
-    sentence = f"{name}: {said}" if name else f"{said[0].upper()}{said[1:]}"
-    return f"{file}: {sentence}" if file and not by_option else sentence
+    return f"{file}: {name}: {said}" if file and not by_option else f"{name}: {said}"
 
 
 def config_text(config: StudyConfig) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from assay.models.recipe import FineTuneRecipe
 from assay.progress import SILENT, Progress
 from assay.runs.config import study_config
+from assay.runs.folder import require_writable
 from assay.runs.study import Study, run_study
 from assay.runs.train import run_training
 from assay.world import base_model_path, demo_inputs, world_recipe
@@ -17,6 +18,7 @@ def run_demo(out: Path, *, progress: Progress = SILENT, max_steps: int | None = 
 
     `max_steps` shortens the fine-tuning run (8 checkpoints all the same).
     """
+    require_writable(out)
     inputs = demo_inputs(out / "data")
     changes = {} if max_steps is None else {"max_steps": max_steps, "save_every": max(1, max_steps // 8)}
     run_training(

@@ -7,7 +7,6 @@ finished checkpoints and ends in the same result.
 import dataclasses
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from assay.data.example import Reject
 from assay.data.readers import write_rejects
 from assay.data.render import loss_on_warning
 from assay.data.texts import counted
-from assay.errors import ConfigError, ResumeError
+from assay.errors import ResumeError
 from assay.files import read_json, write_json, write_text
 from assay.fingerprint import differing_fields, digest, fingerprint
 from assay.models.loading import context_length
@@ -29,6 +28,7 @@ from assay.models.trajectory import Checkpoint, Trajectory
 from assay.progress import SILENT, Progress
 from assay.report import write_report
 from assay.runs.config import StudyConfig, config_text
+from assay.runs.folder import require_writable
 from assay.runs.inputs import (
     Inputs,
     excluded_pairs,
@@ -66,7 +66,7 @@ class Study:
     def save(self, out: str | Path) -> Path:
         """Write tables, result, settings, rejected rows and report into `out`; returns the report's path."""
         folder = Path(out)
-        _require_folder(folder)
+        require_writable(folder)
         _write_inputs(folder, self.config, self.rejects)
         write_tables(folder, self.measurements)
         write_json(folder / "study.json", plain(self.result))
@@ -89,7 +89,7 @@ def run_study(
     """
     began = time.monotonic()
     if out is not None:
-        _require_folder(out)
+        require_writable(out)
     sets, rejects, notes = read_sets(config)
     for note in notes:
         progress.note(note)
@@ -192,15 +192,6 @@ def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str
         "probes": {name: digest(*part_digest_fields(part)) for name, part in inputs.probes.items()},
         "queries": {name: digest(*part_digest_fields(part)) for name, part in inputs.queries.items()},
     }
-
-
-def _require_folder(out: Path) -> None:
-    """Raise ConfigError where `out` is, or lies below, something that is no folder to write in."""
-    nearest = next(place for place in (out, *out.absolute().parents) if place.exists())
-    if not nearest.is_dir():
-        raise ConfigError(f"{out} cannot be a run folder: {nearest} is a file; give another --out.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"{out} cannot be written: {nearest} is closed to you; give another --out.")
 
 
 def _refuse_others(out: Path, settings: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from assay.models.recipe import FineTuneRecipe, fine_tune
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.config import DataConfig, SetConfig
+from assay.runs.folder import require_writable
 from assay.runs.inputs import read_file, tokenise
 
 
@@ -34,6 +35,7 @@ def run_training(
     left out and counted. `config` says how files are read and what is learned; rows set aside go to
     `out/rejects.jsonl`. Raises AssayError of the fitting kind for whatever a person can mend.
     """
+    require_writable(out)
     config = config or DataConfig()
     examples: list[Example] = []
     rejects: list[Reject] = []
