@@ -6,6 +6,7 @@
 >>> study.save("runs/study")
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from assay.models.trajectory import Checkpoint, Trajectory
@@ -18,9 +19,7 @@ __all__ = ["Checkpoint", "Trajectory", "__version__", "study"]
 
 
 def __getattr__(name: str) -> Any:
-    """`assay.study` is looked up late: it brings torch and transformers with it."""
+    """`assay.study`, the room that is also called to run a study, is imported when it is asked for."""
     if name == "study":
-        from assay.api import study
-
-        return study
+        return import_module("assay.study")
     raise AttributeError(f"module 'assay' has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """The Python door: a study in one call. Turns arguments into settings and calls the run."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,10 @@ def study(
     Raises AssayError of the fitting kind for whatever a person can mend.
     """
     found = trajectory if isinstance(trajectory, Trajectory) else None
-    place = trajectory if found is None else found.checkpoints[-1].source
+    where = {"checkpoints": str(trajectory)} if found is None else _place(found)
     config = study_config(
         {
-            "checkpoints": str(place),
+            **where,
             "probes": _named(probes, "probes"),
             "control": {} if control is None else _named(control, "control"),
             "queries": _named(
@@ -45,6 +46,17 @@ def study(
         }
     )
     return run_study(config, out=None if out is None else Path(out), trajectory=found, progress=progress)
+
+
+def _place(trajectory: Trajectory) -> dict[str, Any]:
+    """Settings that find the checkpoints of a trajectory again, as far as its sources tell."""
+    sources = [checkpoint.source for checkpoint in trajectory.checkpoints if checkpoint.kind != "base"]
+    base = {} if trajectory.base_model is None else {"base_model": trajectory.base_model}
+    if len(sources) < 2:
+        return {"checkpoints": trajectory.checkpoints[-1].source, **base}
+    steps = [checkpoint.step for checkpoint in trajectory.checkpoints if checkpoint.kind != "base"]
+    chosen = {"steps": steps} if None not in steps else {}
+    return {"checkpoints": os.path.commonpath(sources), **base, **chosen}
 
 
 def _named(files: Files, name: str) -> dict[str, Any]:

@@ -178,10 +178,10 @@ def study(
     given = given_options(locals())
     if out is None:
         raise ConfigError("Name the run folder with --out.")
-    from assay.runs.study import run_study
-
     del given["out"]
     settings = _settings(given.pop("config", None), given)
+    from assay.runs.study import run_study
+
     show(run_study(settings, out=out, progress=Terminal(), command=_command()), out)
 
 

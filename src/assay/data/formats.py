@@ -95,12 +95,20 @@ def _integers(record: Record, key: str) -> tuple[int, ...]:
 
 
 def read_messages(record: Record, options: Options) -> list[Draft]:
-    key = "messages" if present(record, "messages") else "conversations"
+    key = (
+        "conversations"
+        if present(record, "conversations") and not present(record, "messages")
+        else "messages"
+    )
     return [conversation(record, turns(record, key, OPENAI), optional(record, "system"))]
 
 
 def read_sharegpt(record: Record, options: Options) -> list[Draft]:
-    key = "conversations" if present(record, "conversations") else "messages"
+    key = (
+        "messages"
+        if present(record, "messages") and not present(record, "conversations")
+        else "conversations"
+    )
     return [conversation(record, turns(record, key, options.tags), optional(record, "system"))]
 
 
