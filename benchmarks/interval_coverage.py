@@ -5,7 +5,7 @@ Relative influence of probe p (task i) on query q (task j) is drawn as
     μ + a_i + b_j + c_ij + d_p + e_q + f_pq        (with c_ii more varied than c_ij)
 
 and a strategy shares part of every effect with its control, as paired data do. Intervals are those of
-`assay.study`, for the level of the strategy and for the paired difference, in both contexts. The truth is μ
+`assay.studies`, for the level of the strategy and for the paired difference, in both contexts. The truth is μ
 for *tasks like these*, and μ + mean(a + b + c) over the drawn tasks for *these tasks*.
 
     python benchmarks/interval_coverage.py            # the table of docs/statistics.md
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.study.estimators import ESTIMATORS
-from assay.study.intervals import Draws
-from assay.study.layout import CONTEXTS, lay_out
-from assay.study.measurements import CheckpointMeasurements, ExampleSet, Measurements
-from assay.study.replicates import Replicates
+from assay.studies.estimators import ESTIMATORS
+from assay.studies.intervals import Draws
+from assay.studies.layout import CONTEXTS, lay_out
+from assay.studies.measurements import CheckpointMeasurements, ExampleSet, Measurements
+from assay.studies.replicates import Replicates
 
 LEVEL = {"in-task": 0.5, "cross-task": 0.05}
 SETS = ("strategy", "control")

@@ -6,7 +6,6 @@
 >>> study.save("runs/study")
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from assay.models.trajectory import Checkpoint, Trajectory
@@ -19,7 +18,9 @@ __all__ = ["Checkpoint", "Trajectory", "__version__", "study"]
 
 
 def __getattr__(name: str) -> Any:
-    """`assay.study`, the room that is also called to run a study, is imported when it is asked for."""
+    """`assay.study` is looked up late: it brings torch and transformers with it."""
     if name == "study":
-        return import_module("assay.study")
+        from assay.api import study
+
+        return study
     raise AttributeError(f"module 'assay' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from assay.study.result import (
+from assay.studies.result import (
     Cell,
     Context,
     Contrast,

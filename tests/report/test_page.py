@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from assay.report import write_report
-from assay.study.result import Extreme, Flag, Reference, StudyResult
+from assay.studies.result import Extreme, Flag, Reference, StudyResult
 from tests.report.studies import make_study
 
 _VOID = {"meta", "br", "link", "img", "input", "hr"}

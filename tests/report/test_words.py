@@ -11,8 +11,8 @@ from assay.report.charts.base import frame_of
 from assay.report.charts.cells import bin_edges, saturation, shown_tasks
 from assay.report.charts.curves import Steps, spread
 from assay.report.svg import clean
-from assay.study.estimators import ESTIMATORS
-from assay.study.result import Cell, CurvePoint
+from assay.studies.estimators import ESTIMATORS
+from assay.studies.result import Cell, CurvePoint
 from tests.report.studies import estimate, make_study
 
 

@@ -14,8 +14,8 @@ from assay.models.trajectory import Trajectory
 from assay.runs.config import read_config
 from assay.runs.study import Study, plain, run_study
 from assay.runs.tables import read_measurements
-from assay.study import analyse
-from assay.study.measurements import Measurements
+from assay.studies import analyse
+from assay.studies.measurements import Measurements
 from tests.gradients.models import autograd_gradients
 from tests.runs.lab import Heard, Lab
 

@@ -21,7 +21,7 @@ from assay.files import write_text
 from assay.report import palette, sections, words
 from assay.report.figures import Figures, draw_figures
 from assay.report.svg import inline
-from assay.study.result import StudyResult
+from assay.studies.result import StudyResult
 
 MOST_REFERENCES = 16
 _ABOUT_LABELS = {"seconds": "Duration", "duration": "Duration", "date": "Date", "fingerprint": "Fingerprint"}

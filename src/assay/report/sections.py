@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assay.report import words
 from assay.report.charts.base import frame_of
 from assay.report.palette import Colour
-from assay.study.result import Context, Estimate, Extreme, Reference, StudyResult, Verdict
+from assay.studies.result import Context, Estimate, Extreme, Reference, StudyResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)

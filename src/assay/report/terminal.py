@@ -6,7 +6,7 @@ from rich.text import Text
 
 from assay.report import words
 from assay.report.sections import caveats, undecided
-from assay.study.result import StudyResult, Verdict
+from assay.studies.result import StudyResult, Verdict
 
 _STYLES = {"good": "green", "bad": "red", "even": "bold"}
 

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from assay.study.result import Context, Estimate, StudyResult, Verdict
+from assay.studies.result import Context, Estimate, StudyResult, Verdict
 
 ESTIMATORS: dict[str, tuple[str, str]] = {
     "relinf": ("Relative influence", "mean ⟨g_z, g_q⟩ / ‖g_q‖², as published"),

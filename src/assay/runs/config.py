@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.errors import ConfigError
-from assay.study.design import design_named, require_sets
-from assay.study.estimators import DEFAULT_ESTIMATOR, estimator_named
+from assay.studies.design import design_named, require_sets
+from assay.studies.estimators import DEFAULT_ESTIMATOR, estimator_named
 
 LossOn = Literal["assistant", "last", "all"]
 

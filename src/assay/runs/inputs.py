@@ -22,7 +22,7 @@ from assay.data.render import TokenizedSet, tokenize_all
 from assay.data.texts import completion_text, content_key, counted, prompt_text
 from assay.errors import ConfigError, DataError
 from assay.runs.config import DataConfig, LossOn, Reading, SetConfig, StudyConfig
-from assay.study.measurements import ExampleSet
+from assay.studies.measurements import ExampleSet
 
 
 @dataclass(frozen=True, slots=True)

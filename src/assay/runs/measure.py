@@ -21,7 +21,7 @@ from assay.models.trajectory import Checkpoint
 from assay.progress import SILENT, Progress
 from assay.runs.inputs import Inputs
 from assay.runs.shards import read_shard, write_shard
-from assay.study.measurements import CheckpointMeasurements, ExampleSet
+from assay.studies.measurements import CheckpointMeasurements, ExampleSet
 
 GRAM_LIMIT = 2000
 """Sets over this size keep products of task means instead of products of examples."""

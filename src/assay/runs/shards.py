@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from assay.errors import ResumeError
 from assay.files import write_atomically
-from assay.study.measurements import CheckpointMeasurements
+from assay.studies.measurements import CheckpointMeasurements
 
 EACH = ("probe_sqnorm", "query_sqnorm", "probe_loss", "query_loss", "probe_gram", "query_gram")
 

@@ -39,9 +39,9 @@ from assay.runs.inputs import (
 )
 from assay.runs.measure import Estimate, estimate, finished, measure
 from assay.runs.tables import write_tables
-from assay.study import analyse
-from assay.study.measurements import CheckpointMeasurements, Measurements
-from assay.study.result import StudyResult, Verdict
+from assay.studies import analyse
+from assay.studies.measurements import CheckpointMeasurements, Measurements
+from assay.studies.result import StudyResult, Verdict
 
 SETTINGS = "settings.json"
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from assay.errors import DataError
 from assay.files import write_atomically
-from assay.study.measurements import CheckpointMeasurements, ExampleSet, Measurements
+from assay.studies.measurements import CheckpointMeasurements, ExampleSet, Measurements
 
 TEXT = pa.dictionary(pa.int32(), pa.string())
 INFLUENCE = pa.schema(

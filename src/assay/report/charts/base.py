@@ -8,7 +8,7 @@ import altair as alt
 
 from assay.report.palette import GRID, INK, MUTED, ZERO
 from assay.report.words import has_interval
-from assay.study.result import Estimate
+from assay.studies.result import Estimate
 
 FONT = "Helvetica Neue, Helvetica, Arial, Noto Sans, Liberation Sans, sans-serif"
 Rows = Sequence[Mapping[str, Any]]

@@ -9,7 +9,7 @@ import altair as alt
 from assay.report.charts.base import chart, finish, zero_rule
 from assay.report.palette import CONTROL, DIVERGING, GRID, PAPER, Colour
 from assay.report.words import label, labels, number
-from assay.study.result import Cell
+from assay.studies.result import Cell
 
 MOST_TASKS = 40
 

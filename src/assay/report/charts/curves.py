@@ -11,7 +11,7 @@ import altair as alt
 from assay.report.charts.base import chart, finish, zero_rule
 from assay.report.palette import INK, Colour
 from assay.report.words import has_interval, interval, label, labels, number
-from assay.study.result import Curve, CurvePoint
+from assay.studies.result import Curve, CurvePoint
 
 _DASHES = ([1, 0], [5, 3], [2, 2], [8, 3, 2, 3])
 

@@ -10,7 +10,7 @@ import altair as alt
 from assay.report.charts.base import chart, finish, frame_of, zero_rule
 from assay.report.palette import CONTROL, INK, PAPER, Colour
 from assay.report.words import has_interval, interval, label, labels, number
-from assay.study.result import Estimate
+from assay.studies.result import Estimate
 
 
 @dataclass(frozen=True, slots=True)

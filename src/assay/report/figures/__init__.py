@@ -7,7 +7,7 @@ from assay.report.figures.by_estimator import estimators
 from assay.report.figures.by_task import contributions, heat_maps
 from assay.report.figures.over_time import overviews, panels
 from assay.report.figures.plan import Figure, Group, plan_of
-from assay.study.result import StudyResult
+from assay.studies.result import StudyResult
 
 PUBLISHED = "relinf"
 """The estimator of the paper's Figures 1 to 3, drawn in every report."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from assay.report import words
 from assay.report.charts.levels import Level, levels
 from assay.report.figures.plan import CONTEXTS, SMALL, Figure, Group, Plan
-from assay.study.result import Context, Curve
+from assay.studies.result import Context, Curve
 
 
 def estimators(plan: Plan) -> Iterator[Group]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.report import words
 from assay.report.charts import cells as charts
 from assay.report.figures.plan import SMALL, Figure, Group, Plan
-from assay.study.result import Cell
+from assay.studies.result import Cell
 
 
 def heat_maps(plan: Plan) -> Iterator[Group]:

@@ -8,7 +8,7 @@ from assay.report.charts.curves import Line, Steps, curves
 from assay.report.charts.levels import levels
 from assay.report.figures.by_estimator import levels_of
 from assay.report.figures.plan import CONTEXTS, SMALL, WIDE, Figure, Group, Plan, spoken
-from assay.study.result import Context, Curve, Estimate
+from assay.studies.result import Context, Curve, Estimate
 
 FEW_LINES = 4
 

@@ -8,7 +8,7 @@ from typing import Any
 from assay.report import words
 from assay.report.palette import Colour, assign
 from assay.report.svg import draw
-from assay.study.result import Context, Curve, StudyResult
+from assay.studies.result import Context, Curve, StudyResult
 
 CONTEXTS: tuple[Context, ...] = ("in-task", "cross-task")
 WIDE, SMALL = 410, 320  # widths in pixels of the drawing: two and three to a row of the page

@@ -9,18 +9,18 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from assay.errors import ConfigError
-from assay.study import exhibits
-from assay.study.contrasts import contrasts
-from assay.study.curves import curve
-from assay.study.estimators import DEFAULT_ESTIMATOR, estimator_named
-from assay.study.flags import study_flags
-from assay.study.judge import judge
-from assay.study.layout import CONTEXTS, lay_out
-from assay.study.measurements import Measurements
-from assay.study.replicates import Replicates
-from assay.study.result import Context, Curve, StudyResult, Verdict
-from assay.study.usable import usable
-from assay.study.verdict import compare
+from assay.studies import exhibits
+from assay.studies.contrasts import contrasts
+from assay.studies.curves import curve
+from assay.studies.estimators import DEFAULT_ESTIMATOR, estimator_named
+from assay.studies.flags import study_flags
+from assay.studies.judge import judge
+from assay.studies.layout import CONTEXTS, lay_out
+from assay.studies.measurements import Measurements
+from assay.studies.replicates import Replicates
+from assay.studies.result import Context, Curve, StudyResult, Verdict
+from assay.studies.usable import usable
+from assay.studies.verdict import compare
 
 REFERENCES_SHOWN = 3
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from assay.errors import ConfigError
-from assay.study.contributions import weighted_median
-from assay.study.estimators import ESTIMATORS, estimator_named
-from assay.study.exhibits import pair_values
-from assay.study.layout import CONTEXTS, lay_out
-from assay.study.measurements import Measurements
-from assay.study.replicates import Replicates
-from assay.study.result import Context
-from tests.study.simulate import examples, from_gradients
+from assay.studies.contributions import weighted_median
+from assay.studies.estimators import ESTIMATORS, estimator_named
+from assay.studies.exhibits import pair_values
+from assay.studies.layout import CONTEXTS, lay_out
+from assay.studies.measurements import Measurements
+from assay.studies.replicates import Replicates
+from assay.studies.result import Context
+from tests.studies.simulate import examples, from_gradients
 
 PROBE_TASKS = ["b", "a", "c", "a", "b", "c", "c", "d", "d", "a"]
 QUERY_TASKS = ["c", "c", "a", "b", "d", "a", "b"]

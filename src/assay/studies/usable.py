@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from assay.errors import NumericsError
-from assay.study.measurements import CheckpointMeasurements, Measurements
-from assay.study.result import Flag
+from assay.studies.measurements import CheckpointMeasurements, Measurements
+from assay.studies.result import Flag
 
 SHOWN = 3
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.study.layout import members
+from assay.studies.layout import members
 
 HALVES = 200  # where there are more ways than this to leave half of the tasks out, this many are drawn
 BLOCK = 4_000_000  # numbers held at once

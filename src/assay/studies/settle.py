@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm as normal
 
-from assay.study.intervals import quantile
-from assay.study.result import Estimate, Settle
+from assay.studies.intervals import quantile
+from assay.studies.result import Estimate, Settle
 
 Unit = Literal["probes", "queries", "tasks"]
 ROOM = float(normal.ppf(0.8))  # standard errors: settled in four of five repeats, not in one of two

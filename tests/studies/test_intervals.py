@@ -7,14 +7,14 @@ import pytest
 from benchmarks.interval_coverage import World, coverage
 from scipy.stats import t as student
 
-from assay.study.estimators import ESTIMATORS
-from assay.study.intervals import Draws, jackknife_error
-from assay.study.layout import CONTEXTS, lay_out, survives_every_deletion
-from assay.study.measurements import Measurements
-from assay.study.replicates import Replicates
-from assay.study.resampling import bootstrap_weights
-from assay.study.result import Context
-from tests.study.simulate import examples, from_gradients, from_influences, without_task
+from assay.studies.estimators import ESTIMATORS
+from assay.studies.intervals import Draws, jackknife_error
+from assay.studies.layout import CONTEXTS, lay_out, survives_every_deletion
+from assay.studies.measurements import Measurements
+from assay.studies.replicates import Replicates
+from assay.studies.resampling import bootstrap_weights
+from assay.studies.result import Context
+from tests.studies.simulate import examples, from_gradients, from_influences, without_task
 
 TASKS = [f"t{i}" for i in range(6) for _ in range(3)]
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.study.analyse import analyse
-from assay.study.flags import small_denominators
-from assay.study.measurements import Measurements
-from assay.study.result import StudyResult
-from tests.study.simulate import examples, from_gradients, from_influences
+from assay.studies.analyse import analyse
+from assay.studies.flags import small_denominators
+from assay.studies.measurements import Measurements
+from assay.studies.result import StudyResult
+from tests.studies.simulate import examples, from_gradients, from_influences
 
 K, N = 6, 16
 

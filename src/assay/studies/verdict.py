@@ -6,10 +6,10 @@ harm. Knows no sentences, no flags and no estimator by name.
 
 from dataclasses import dataclass
 
-from assay.study import curves
-from assay.study.intervals import Draws, has_interval
-from assay.study.replicates import Mask, Replicates
-from assay.study.result import Context, Estimate, VsControl, VsZero, When
+from assay.studies import curves
+from assay.studies.intervals import Draws, has_interval
+from assay.studies.replicates import Mask, Replicates
+from assay.studies.result import Context, Estimate, VsControl, VsZero, When
 
 
 @dataclass(frozen=True, slots=True, eq=False)

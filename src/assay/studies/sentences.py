@@ -2,8 +2,8 @@
 
 import math
 
-from assay.study.intervals import has_interval
-from assay.study.result import Context, Contrast, Estimate, Verdict, VsZero, When
+from assay.studies.intervals import has_interval
+from assay.studies.result import Context, Contrast, Estimate, Verdict, VsZero, When
 
 TINY = 5  # more decimals than this are written as a power of ten
 PLACES: dict[Context, str] = {"in-task": "within a task", "cross-task": "across tasks"}

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from benchmarks.interval_coverage import RELINF, World, draw
 
-from assay.study.analyse import analyse
-from assay.study.intervals import quantile
-from assay.study.layout import lay_out
-from assay.study.replicates import Replicates
-from assay.study.result import Estimate
-from assay.study.settle import Components, components, settle, unreplicated
-from tests.study.simulate import from_influences
+from assay.studies.analyse import analyse
+from assay.studies.intervals import quantile
+from assay.studies.layout import lay_out
+from assay.studies.replicates import Replicates
+from assay.studies.result import Estimate
+from assay.studies.settle import Components, components, settle, unreplicated
+from tests.studies.simulate import from_influences
 
 QUIET = {"probe_task": 0.0, "query_task": 0.0, "task_pair": 0.0, "own_task": 0.0}
 QUIET |= {"probe": 0.0, "query": 0.0, "pair": 0.0}

@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.errors import NumericsError
-from assay.study.cells import Slice
-from assay.study.contributions import Contributions
-from assay.study.estimators import ESTIMATORS, Estimator
-from assay.study.gram import mean_sqnorms
-from assay.study.intervals import Draws, Kind
-from assay.study.layout import CONTEXTS, Layout, survives_every_deletion, touched
-from assay.study.measurements import CheckpointMeasurements, Measurements
-from assay.study.resampling import bootstrap_weights, units_per_task
-from assay.study.result import Context
+from assay.studies.cells import Slice
+from assay.studies.contributions import Contributions
+from assay.studies.estimators import ESTIMATORS, Estimator
+from assay.studies.gram import mean_sqnorms
+from assay.studies.intervals import Draws, Kind
+from assay.studies.layout import CONTEXTS, Layout, survives_every_deletion, touched
+from assay.studies.measurements import CheckpointMeasurements, Measurements
+from assay.studies.resampling import bootstrap_weights, units_per_task
+from assay.studies.result import Context
 
 FEWEST_TASKS = 5
 DRAWS_FOR_A_VARIANCE = 200  # gives a variance within about a tenth, which is all that a forecast needs

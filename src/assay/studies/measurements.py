@@ -1,7 +1,7 @@
 """What a study measured: products of gradients and losses, before any statistics. Knows no models.
 
 Everything the study says is computed from this alone, so every number can be recomputed from the files
-that `assay.study.store` writes.
+that `assay.studies.store` writes.
 """
 
 from collections.abc import Mapping

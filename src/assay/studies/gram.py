@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.errors import NumericsError
-from assay.study.cells import inverse
-from assay.study.layout import members
+from assay.studies.cells import inverse
+from assay.studies.layout import members
 
 
 def mean_sqnorms(

@@ -6,9 +6,9 @@ Checkpoints of one run are not replicates of each other: the interval is that of
 import numpy as np
 from jaxtyping import Float
 
-from assay.study.intervals import Draws
-from assay.study.measurements import CheckpointMeasurements
-from assay.study.result import Context, Curve, CurvePoint
+from assay.studies.intervals import Draws
+from assay.studies.measurements import CheckpointMeasurements
+from assay.studies.result import Context, Curve, CurvePoint
 
 Weights = Float[np.ndarray, "c"]
 

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from assay.study.estimators import ESTIMATORS, Pairs
-from assay.study.layout import Layout
-from assay.study.measurements import CheckpointMeasurements, ExampleSet, Measurements
-from assay.study.replicates import Replicates
-from assay.study.result import Cell, Context, Extreme, Reference, SetSummary
+from assay.studies.estimators import ESTIMATORS, Pairs
+from assay.studies.layout import Layout
+from assay.studies.measurements import CheckpointMeasurements, ExampleSet, Measurements
+from assay.studies.replicates import Replicates
+from assay.studies.result import Cell, Context, Extreme, Reference, SetSummary
 
 
 def cells(replicates: Replicates, estimator: str) -> Iterator[Cell]:

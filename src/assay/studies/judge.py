@@ -9,15 +9,15 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from assay.study import curves
-from assay.study.estimators import ESTIMATORS
-from assay.study.flags import per_task, verdict_flags
-from assay.study.intervals import has_interval
-from assay.study.replicates import Replicates
-from assay.study.result import Settle, Verdict
-from assay.study.sentences import verdict_sentence
-from assay.study.settle import components, settle, unreplicated
-from assay.study.verdict import Comparison, timing, versus_control, versus_zero
+from assay.studies import curves
+from assay.studies.estimators import ESTIMATORS
+from assay.studies.flags import per_task, verdict_flags
+from assay.studies.intervals import has_interval
+from assay.studies.replicates import Replicates
+from assay.studies.result import Settle, Verdict
+from assay.studies.sentences import verdict_sentence
+from assay.studies.settle import components, settle, unreplicated
+from assay.studies.verdict import Comparison, timing, versus_control, versus_zero
 
 
 def judge(replicates: Replicates, compared: Comparison, margin: float, confidence: float) -> Verdict:

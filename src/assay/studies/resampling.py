@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.study.layout import LEFT_OUT, members
-from assay.study.measurements import ExampleSet
+from assay.studies.layout import LEFT_OUT, members
+from assay.studies.measurements import ExampleSet
 
 Unit = tuple[str, str]
 

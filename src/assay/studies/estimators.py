@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from assay.errors import ConfigError
-from assay.study.cells import Slice, inverse
-from assay.study.contributions import CellMedian, CellRatio, Contributions
+from assay.studies.cells import Slice, inverse
+from assay.studies.contributions import CellMedian, CellRatio, Contributions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.study.analyse import analyse
-from assay.study.measurements import Measurements
-from assay.study.result import Context, Estimate, StudyResult, Verdict
-from assay.study.sentences import number
-from assay.study.verdict import versus_control, versus_zero
-from tests.study.simulate import from_influences
+from assay.studies.analyse import analyse
+from assay.studies.measurements import Measurements
+from assay.studies.result import Context, Estimate, StudyResult, Verdict
+from assay.studies.sentences import number
+from assay.studies.verdict import versus_control, versus_zero
+from tests.studies.simulate import from_influences
 
 K, N = 6, 4
 

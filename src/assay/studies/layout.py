@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
-from assay.study.measurements import ExampleSet, Measurements
-from assay.study.result import Context
+from assay.studies.measurements import ExampleSet, Measurements
+from assay.studies.result import Context
 
 ALL_EXAMPLES = "all examples"
 LEFT_OUT = -1

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from assay.errors import NumericsError
-from assay.study.analyse import analyse
-from assay.study.measurements import Measurements
-from assay.study.usable import usable
-from tests.study.simulate import examples, from_gradients, from_influences
+from assay.studies.analyse import analyse
+from assay.studies.measurements import Measurements
+from assay.studies.usable import usable
+from tests.studies.simulate import examples, from_gradients, from_influences
 
 TASKS = [f"t{i}" for i in range(5) for _ in range(3)]
 

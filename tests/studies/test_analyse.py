@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from assay.errors import AssayError, ConfigError
-from assay.study.analyse import analyse
-from assay.study.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
-from assay.study.measurements import Direction, ExampleSet, Measurements
-from tests.study.simulate import examples, from_gradients
+from assay.studies.analyse import analyse
+from assay.studies.estimators import DEFAULT_ESTIMATOR, ESTIMATORS
+from assay.studies.measurements import Direction, ExampleSet, Measurements
+from tests.studies.simulate import examples, from_gradients
 
 TASKS = [f"t{i}" for i in range(6) for _ in range(4)]
 REFERENCES = [f"ref-{i}" for i in range(24)]
@@ -166,7 +166,7 @@ def test_the_manual_explains_every_estimator_and_every_caveat() -> None:
     root = Path(__file__).parents[2]
     manual = (root / "docs" / "statistics.md").read_text(encoding="utf-8")
     sources = [
-        (root / "src/assay/study" / name).read_text(encoding="utf-8") for name in ("flags.py", "usable.py")
+        (root / "src/assay/studies" / name).read_text(encoding="utf-8") for name in ("flags.py", "usable.py")
     ]
     codes = {code for source in sources for code in re.findall(r'Flag\(\s*"(\w+)"', source)}
     assert len(codes) > 10

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import t as student
 
-from assay.study.result import Estimate, Target
+from assay.studies.result import Estimate, Target
 
 Kind = Literal["jackknife", "bootstrap", "none"]
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from assay.study import curves
-from assay.study.estimators import BASELINE, ESTIMATORS, Estimator
-from assay.study.layout import Layout, touched
-from assay.study.measurements import Measurements
-from assay.study.replicates import FEWEST_TASKS, Mask, Replicates
-from assay.study.result import Estimate, Flag
-from assay.study.sentences import PLACES
-from assay.study.verdict import Comparison, compare, sign_of
+from assay.studies import curves
+from assay.studies.estimators import BASELINE, ESTIMATORS, Estimator
+from assay.studies.layout import Layout, touched
+from assay.studies.measurements import Measurements
+from assay.studies.replicates import FEWEST_TASKS, Mask, Replicates
+from assay.studies.result import Estimate, Flag
+from assay.studies.sentences import PLACES
+from assay.studies.verdict import Comparison, compare, sign_of
 
 ENOUGH_PER_TASK = 16  # below, rankings of strategies did not repeat in split halves (docs/statistics.md)
 SMALL_QUERIES = 0.10  # the tenth of the queries with the smallest gradients …

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.study.contributions import CellRatio
-from assay.study.layout import members
+from assay.studies.contributions import CellRatio
+from assay.studies.layout import members
 
 ProbeScale = Literal["one", "per gradient norm", "per token"]
 

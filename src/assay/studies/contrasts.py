@@ -5,14 +5,14 @@ from dataclasses import replace
 from itertools import product
 from typing import Literal
 
-from assay.study import curves
-from assay.study.estimators import ESTIMATORS
-from assay.study.intervals import Draws
-from assay.study.layout import CONTEXTS
-from assay.study.replicates import Mask, Replicates
-from assay.study.result import Context, Contrast
-from assay.study.sentences import contrast_sentence
-from assay.study.verdict import sign_of
+from assay.studies import curves
+from assay.studies.estimators import ESTIMATORS
+from assay.studies.intervals import Draws
+from assay.studies.layout import CONTEXTS
+from assay.studies.replicates import Mask, Replicates
+from assay.studies.result import Context, Contrast
+from assay.studies.sentences import contrast_sentence
+from assay.studies.verdict import sign_of
 
 
 def contrasts(replicates: Replicates, estimator: str, confidence: float) -> Iterator[Contrast]:

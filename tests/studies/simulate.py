@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from assay.study.measurements import CheckpointMeasurements, Direction, ExampleSet, Measurements
+from assay.studies.measurements import CheckpointMeasurements, Direction, ExampleSet, Measurements
 
 
 def examples(
