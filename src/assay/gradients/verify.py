@@ -62,7 +62,8 @@ def verify(
                 advance(1)
     truth = np.asarray([[float(z @ q) for q in g_q] for z in g_z])
     singles = products(model, groups, pairs, token_budget=1).dot["probes", "queries"]
-    turned_groups = {"probes": probes[::-1], "queries": queries[::-1]}
+    longer = [_longer_than([*probes, *queries])]
+    turned_groups = {"probes": [*longer, *probes[::-1]], "queries": [*queries[::-1], *longer]}
     turned = products(model, turned_groups, pairs, token_budget=10 * token_budget).dot["probes", "queries"]
     checks = [
         Check(
@@ -76,9 +77,9 @@ def verify(
         ),
         Check(
             "order and padding",
-            _apart(turned[::-1, ::-1], found),
+            _apart(turned[1:, :-1][::-1, ::-1], found),
             allowed,
-            "products with the examples reversed and padded to one batch",
+            "products with the examples reversed and a longer one beside them, so that all are padded",
         ),
     ]
     relinf = found / np.asarray([float(q @ q) for q in g_q])[None, :]
@@ -102,6 +103,17 @@ def verify(
         )
     )
     return checks
+
+
+def _longer_than(tokens: Sequence[Tokens]) -> Tokens:
+    """An example a little longer than all others: the longest with its own beginning appended."""
+    longest = max(tokens, key=len)
+    more = min(len(longest), 1 + len(longest) // 8)
+    return Tokens(
+        f"{longest.id} and more",
+        np.concatenate([longest.input_ids, longest.input_ids[:more]]),
+        np.concatenate([longest.weights, np.ones(more, dtype=np.float32)]),
+    )
 
 
 def _autograd(model: nn.Module, tokens: Tokens) -> Float[Tensor, "p"]:
