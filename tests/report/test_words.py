@@ -18,10 +18,9 @@ from tests.report.studies import estimate, make_study
 
 def test_the_answer_names_every_strategy_once_per_context() -> None:
     said = words.answer(make_study())
-    other, own = said.split(" On their own tasks, ")
-    assert other.startswith(
-        "On other tasks, cot and clarify do more than plain; evaluation does as much as plain"
-    )
+    own, other = said.split(" On other tasks, ")
+    assert own.startswith("On their own tasks, ")
+    assert other.startswith("cot and clarify do more than plain; evaluation does as much as plain")
     for name in ("cot", "clarify", "evaluation", "shuffled", "wrong"):
         assert other.count(name) == own.count(name) == 1
 

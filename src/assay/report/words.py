@@ -155,7 +155,7 @@ def strategy_verdicts(result: StudyResult) -> tuple[Verdict, ...]:
 
 
 def answer(result: StudyResult) -> str:
-    """The one-line answer: what was found on the first query set, cross-task first, in one sentence each."""
+    """The one-line answer: what was found on the first query set, in-task first, in one sentence each."""
     verdicts = strategy_verdicts(result)
     if not verdicts:
         return "There is nothing to say: the study holds no verdict on a strategy."
@@ -163,7 +163,7 @@ def answer(result: StudyResult) -> str:
         (v.query_set for v in verdicts if not is_undesired(result, v.query_set)), verdicts[0].query_set
     )
     here = [v for v in verdicts if v.query_set == query_set]
-    contexts: tuple[Context, ...] = ("cross-task", "in-task")
+    contexts: tuple[Context, ...] = ("in-task", "cross-task")
     sentences = [_tally(context, [v for v in here if v.context == context], result) for context in contexts]
     return " ".join(sentence for sentence in sentences if sentence)
 
