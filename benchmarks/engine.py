@@ -2,7 +2,7 @@
 
     python benchmarks/engine.py --vocabulary 16000 --out engine.json
 
-A random Llama (hidden 512, 8 layers) with LoRA r=16 on up and down; 256 candidates with log-normal lengths
+A random Llama (hidden 512, 8 layers, MLP of twice the hidden size) with LoRA r=16 on up and down; 256 candidates with log-normal lengths
 (about 90 tokens, half of them completion) in padded batches of 2,048 tokens. Plain: forward with full logits
 and backward into the LoRA weights, as a training step does. Products: inner products of all candidates with
 12 queries, the queries' own gradients included. Runs are interleaved; the median of `--runs` ratios counts.
@@ -73,7 +73,7 @@ def sides(options: argparse.Namespace) -> dict:
     config = LlamaConfig(
         vocab_size=options.vocabulary,
         hidden_size=512,
-        intermediate_size=1376,
+        intermediate_size=1024,
         num_hidden_layers=8,
         num_attention_heads=8,
         max_position_embeddings=2048,

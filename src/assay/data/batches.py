@@ -18,19 +18,31 @@ class PaddedBatch:
     weights: Float[np.ndarray, "n t"]
 
 
+MUCH_SHORTER = 0.8
+"""A row below this share of the longest starts a batch of its own, where the batch is worth running."""
+WORTH_RUNNING = 8
+"""A batch of 1/8 of the budget keeps the machine busy; fewer tokens take longer each."""
+
+
 def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Positions of `lengths` in batches whose padded size, rows × longest, stays within `budget` tokens.
 
-    Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed it.
+    Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed it. A
+    batch ends before the budget does where the next row would be mostly padding.
     """
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        fits = batches and lengths[batches[-1][0]] * (len(batches[-1]) + 1) <= budget
-        if fits:
+        if batches and _joins(lengths[position], lengths[batches[-1][0]], len(batches[-1]), budget):
             batches[-1].append(position)
         else:
             batches.append([position])
     return batches
+
+
+def _joins(length: int, longest: int, rows: int, budget: int) -> bool:
+    much_shorter = length < MUCH_SHORTER * longest
+    worth_running = longest * rows * WORTH_RUNNING >= budget
+    return longest * (rows + 1) <= budget and not (much_shorter and worth_running)
 
 
 def pad(tokens: Sequence[Tokens], pad_id: int = 0) -> PaddedBatch:

@@ -5,14 +5,14 @@ watched; on leaving, everything about it is as it was.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -20,8 +20,10 @@ from assay.data.batches import pad
 from assay.data.example import Tokens
 from assay.errors import ModelError, NumericsError
 from assay.gradients import head as heads
-from assay.gradients.capture import PerExampleLostError, watch
+from assay.gradients.capture import PerExampleLostError, Receive, watch
 from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained_parameters
+from assay.gradients.lora import fused_forward, plain_adapter
+from assay.gradients.needed import last_mlp, only_needed
 from assay.gradients.rules import Contribution, Dense, rule_for
 
 Consume = Callable[[str, list[Contribution]], None]
@@ -34,7 +36,6 @@ class Batch:
     ids: tuple[str, ...]
     input_ids: Int[Tensor, "n t"]
     weights: Float[Tensor, "n t"]
-    real: Bool[Tensor, "n t"]
 
     @classmethod
     def of(cls, tokens: Sequence[Tokens], device: torch.device) -> "Batch":
@@ -43,11 +44,15 @@ class Batch:
             tuple(example.id for example in tokens),
             torch.from_numpy(padded.input_ids).to(device),
             torch.from_numpy(padded.weights).to(device),
-            torch.from_numpy(padded.attention_mask).to(device),
         )
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def read(self) -> Int[Tensor, "n r"]:
+        """What the model has to read: all but the last token, which predicts none."""
+        return self.input_ids[:, : max(1, self.input_ids.shape[1] - 1)]
 
 
 class Engine:
@@ -67,6 +72,7 @@ class Engine:
     def __init__(self, model: nn.Module) -> None:
         self.model = model
         self.head = heads.split(model)
+        self._last_mlp = last_mlp(self.head.backbone)
         self.trained = trained_parameters(model)
         if not self.trained:
             raise ModelError("No parameter of this model requires gradients, so there is nothing to measure.")
@@ -128,16 +134,19 @@ class Engine:
         """
         shortest = min(tokens, key=len)
         pair = Batch.of([shortest, shortest], self.device)
-        while (lost := self._first_lost(pair)) is not None:
-            self._lost.add(lost)
+        self._watch(fuse=False)
+        while lost := self._newly_lost(pair):
+            self._lost |= lost
             self._settle()
-            self._watch()
+            self._watch(fuse=False)
         single = Batch.of([shortest], self.device)
-        ours = float(self.losses(single)[0])
+        self._batch_size = 1
         with torch.no_grad():
             logits = self.model(input_ids=single.input_ids, use_cache=False).logits[0, :-1]
         losses = nn.functional.cross_entropy(logits.double(), single.input_ids[0, 1:], reduction="none")
         theirs = float((losses * single.weights[0, 1:]).sum())
+        self._watch()
+        ours = float(self.losses(single)[0])
         tolerance = 1e-3 if torch.finfo(logits.dtype).bits >= 32 else 5e-2
         if not abs(ours - theirs) <= tolerance * max(1.0, abs(theirs)):
             raise ModelError(
@@ -152,8 +161,8 @@ class Engine:
         Raises NumericsError naming the example whose loss is not finite.
         """
         self._batch_size = len(batch)
-        with torch.no_grad():
-            hidden = heads.last_hidden(self.head, batch.input_ids)
+        with torch.no_grad(), only_needed(self._last_mlp, batch.weights[:, 1:] != 0):
+            hidden = heads.last_hidden(self.head, batch.read)
             owner, targets, weights, at_targets = _at_targets(batch, hidden)
             if type(self.head.projection) is nn.Linear:
                 rows, _ = heads.frozen_loss(self.head, at_targets, targets, weights, gradient=False)
@@ -168,8 +177,8 @@ class Engine:
         Raises NumericsError naming the example whose loss is not finite.
         """
         self._batch_size, self._consume, self._deferred = len(batch), consume, {}
-        with torch.enable_grad():
-            hidden = heads.last_hidden(self.head, batch.input_ids)
+        with torch.enable_grad(), only_needed(self._last_mlp, batch.weights[:, 1:] != 0):
+            hidden = heads.last_hidden(self.head, batch.read)
             owner, targets, weights, at_targets = _at_targets(batch, hidden)
             if self._head_is_trained:
                 rows, grads = self._through_trained_head(at_targets, targets, weights, owner)
@@ -228,12 +237,13 @@ class Engine:
                     seen[self._names[id(parameter)]] += 2 if id(parameter) in head else self._calls[name]
         self._in_parts = frozenset(name for name, count in seen.items() if count > 1)
 
-    def _watch(self) -> None:
+    def _watch(self, fuse: bool = True) -> None:
         self._hooks.close()
         for name, parameter in self.trained.items():
             parameter.requires_grad_(name in self._slow)
             parameter.grad = None
         anchor = torch.zeros((), device=self.device, requires_grad=True)
+        receivers: dict[nn.Module, Receive] = {}
         for name, module in self._modules.items():
             wanted = {
                 local: self._names[id(parameter)]
@@ -241,8 +251,24 @@ class Engine:
                 if id(parameter) in self._names and self._names[id(parameter)] not in self._slow
             }
             if wanted and name not in self._lost:
-                handle = watch(module, anchor, lambda: self._batch_size, self._receiver(module, wanted))
-                self._hooks.callback(handle.remove)
+                receivers[module] = self._receiver(module, wanted)
+        if fuse:
+            self._fuse(anchor, receivers)
+        for module, receive in receivers.items():
+            handle = watch(module, anchor, lambda: self._batch_size, receive)
+            self._hooks.callback(handle.remove)
+
+    def _fuse(self, anchor: Tensor, receivers: Mapping[nn.Module, Receive]) -> None:
+        """Let plain LoRA layers run as one step, which does not call the modules of their A and B."""
+        for module in self.model.modules():
+            adapter = plain_adapter(module)
+            if adapter is None or any(id(p) in self._names for p in adapter.base.parameters()):
+                continue
+            down, up = receivers.get(adapter.down), receivers.get(adapter.up)
+            if down is not None and up is not None:
+                forward = fused_forward(adapter, anchor, lambda: self._batch_size, down, up)
+                vars(module)["forward"] = forward
+                self._hooks.callback(vars(module).pop, "forward")
 
     def _receiver(self, module: nn.Module, wanted: dict[str, str]) -> Callable[[Tensor, Tensor], None]:
         rule = rule_for(module)
@@ -258,8 +284,11 @@ class Engine:
 
         return receive
 
-    def _first_lost(self, batch: Batch) -> str | None:
-        """Name of a module that flattens examples together, found by a forward pass; counts calls beside."""
+    def _newly_lost(self, batch: Batch) -> set[str]:
+        """Modules that hooks do not see as they must, found by a forward pass that counts calls beside: the
+        first one that flattens examples together, or all whose weights are used without calling them (PEFT
+        does so with adapters of fused experts).
+        """
         self._batch_size, self._calls = len(batch), Counter()
         running: list[str] = []
 
@@ -274,9 +303,11 @@ class Engine:
             try:
                 heads.last_hidden(self.head, batch.input_ids)
             except PerExampleLostError:
-                return running[-1]
+                return {running[-1]}
+        in_head = set(self.head.projection.modules())
+        unseen = {name for name, module in self._modules.items() if module not in in_head and not self._calls[name]}
         self._settle()
-        return None
+        return unseen - self._lost
 
 
 def _at_targets(

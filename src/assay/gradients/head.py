@@ -39,6 +39,8 @@ def split(model: nn.Module) -> Head:
     inner: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     projection = getattr(inner, "get_output_embeddings", lambda: None)()
     backbone = getattr(inner, "base_model", None)
+    if backbone is inner:  # transformers 4.55 names Gemma 3's backbone otherwise than its prefix says
+        backbone = getattr(inner, "model", None)
     if projection is None or backbone is None or backbone is inner:
         raise ModelError(
             f"{type(inner).__name__} is not a causal language model with an output embedding; "
@@ -84,13 +86,12 @@ def frozen_loss(
         losses[part] = (weights[part, None] * (total.log() + largest - at_target)).squeeze(1)
         if hidden_grads is None:
             continue
-        logits.mul_(weights[part, None] / total)
-        logits.scatter_add_(1, wanted, -weights[part, None].to(precision))
+        # Rows are scaled by w / Σexp(z) behind the product with W, where they are short.
+        logits.scatter_add_(1, wanted, -total)
         if slope is not None:
             logits.mul_(slope)
-        if head.scale != 1.0:
-            logits *= head.scale
-        hidden_grads[part] = (logits.to(weight.dtype) @ weight).to(hidden.dtype)
+        at_hidden = (logits.to(weight.dtype) @ weight).to(precision)
+        hidden_grads[part] = (at_hidden * (head.scale * weights[part, None] / total)).to(hidden.dtype)
     return losses, hidden_grads
 
 

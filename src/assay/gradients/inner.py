@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from assay.gradients.rules import Contribution, Dense, Outer, Rows
@@ -64,20 +64,15 @@ def bytes_per_example(shape: torch.Size, form: Form, tokens: float, itemsize: in
     return itemsize * (shape.numel() if form == "dense" else tokens * sum(shape))
 
 
-def gather(
-    contributions: Sequence[Contribution], form: Form, shape: torch.Size, real: Bool[Tensor, "n t"]
-) -> Gradients:
-    """The gradients of a batch in one form, from all contributions to one parameter.
-
-    `real` marks the tokens that are not padding; padding carries no gradient and is left out of factors.
-    """
+def gather(contributions: Sequence[Contribution], form: Form, shape: torch.Size, examples: int) -> Gradients:
+    """The gradients of a batch of `examples` in one form, from all contributions to one parameter."""
     if form == "factored":
-        return FactoredGradients(tuple(_factors(part, real) for part in contributions), len(real))
+        return FactoredGradients(tuple(_factors(part) for part in contributions), examples)
     first = contributions[0]
     if len(contributions) == 1 and first.example is None:
         return DenseGradients(_dense(first, shape))
     precise = _dense(first, shape)
-    total = precise.new_zeros(len(real), shape.numel())
+    total = precise.new_zeros(examples, shape.numel())
     for part in contributions:
         rows = slice(None) if part.example is None else slice(part.example, part.example + 1)
         total[rows] += _dense(part, shape)
@@ -126,17 +121,17 @@ def _dense(part: Contribution, shape: torch.Size) -> Float[Tensor, "n p"]:
             return total.flatten(1)
 
 
-def _factors(part: Contribution, real: Bool[Tensor, "n t"]) -> Factors:
+def _factors(part: Contribution) -> Factors:
+    """Without the tokens that add nothing, as one of their factors is zero: padding carries no gradient."""
     assert not isinstance(part, Dense)
     left, right = (part.left, part.right) if isinstance(part, Outer) else (part.ids, part.values)
+    counts = right.any(-1) if left.dim() == 2 else left.any(-1) & right.any(-1)
+    owner = counts.nonzero(as_tuple=True)[0]
     if part.example is not None:
-        return Factors(
-            left[0] if left.dim() == 2 else _precise(left[0]),
-            _precise(right[0]),
-            torch.full((len(right[0]),), part.example, device=right.device),
-        )
-    owner = real.nonzero(as_tuple=True)[0]
-    return Factors(left[real] if left.dim() == 2 else _precise(left[real]), _precise(right[real]), owner)
+        owner = torch.full_like(owner, part.example)
+    return Factors(
+        left[counts] if left.dim() == 2 else _precise(left[counts]), _precise(right[counts]), owner
+    )
 
 
 def _add_pairs(total: Float[Tensor, "n m"], a: Factors, b: Factors) -> None:

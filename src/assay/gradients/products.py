@@ -171,7 +171,7 @@ def _run_block(
         norms = torch.zeros(len(items), dtype=torch.float64, device=engine.device)
 
         def hold(name: str, parts: list[Contribution], batch: Batch = batch, norms: Tensor = norms) -> None:
-            gradients = gather(parts, forms[name], engine.trained[name].shape, batch.real)
+            gradients = gather(parts, forms[name], engine.trained[name].shape, len(batch))
             norms.add_(squared_norms(gradients))
             held.put(name, gradients)
 
@@ -193,7 +193,7 @@ def _run_block(
             norms: Tensor = norms,
             found: Tensor = found,
         ) -> None:
-            gradients = gather(parts, forms[name], engine.trained[name].shape, batch.real)
+            gradients = gather(parts, forms[name], engine.trained[name].shape, len(batch))
             norms.add_(squared_norms(gradients))
             if name in held.gradients:
                 found.add_(dot(gradients, held.gradients[name]))
