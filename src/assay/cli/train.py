@@ -105,6 +105,7 @@ def train(
     told otherwise.
     """
     given = given_options(locals())
+    from assay.data.texts import counted
     from assay.models.recipe import FineTuneRecipe
     from assay.runs.config import DataConfig, data_config
     from assay.runs.train import run_training
@@ -123,4 +124,6 @@ def train(
         device=device or "auto",
         progress=Terminal(),
     )
-    output.print(f"{len(trajectory.checkpoints)} checkpoints in {out}", markup=False, soft_wrap=True)
+    output.print(
+        f"{counted(len(trajectory.checkpoints), 'checkpoint')} in {out}", markup=False, soft_wrap=True
+    )

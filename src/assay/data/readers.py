@@ -153,7 +153,8 @@ def _format_of(
         raise DataError(f"{place} describes datasets; name one of them: dataset_info.json:NAME.")
     raise DataError(
         f"{place}: no known format fits; the first row has {_names(records[0])}. Name the format "
-        "(--format), or map its columns to prompt and completion (name them first if it has no header)."
+        "(--format), or map its columns to prompt and completion (--prompt, --completion; without a header "
+        "name them with --columns first)."
     )
 
 

@@ -3,7 +3,8 @@
 Knows nothing of studies. Every check states what it compares, how far apart the two are, and what is allowed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from assay.gradients.products import products
 from assay.progress import SILENT, Advance, Progress
 
 STEP = 1e-2
-"""Change of a query's loss, in nats, that a finite step on the query itself aims at."""
+"""Change of loss, in nats, that a finite step aims at for the query that it moves most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,8 @@ def verify(
                 advance(1)
     truth = np.asarray([[float(z @ q) for q in g_q] for z in g_z])
     singles = products(model, groups, pairs, token_budget=1).dot["probes", "queries"]
-    longer = [_longer_than([*probes, *queries])]
-    turned_groups = {"probes": [*longer, *probes[::-1]], "queries": [*queries[::-1], *longer]}
+    longer = _longer_than([*probes, *queries], model)
+    turned_groups = {"probes": [*probes[::-1], *longer], "queries": [*queries[::-1], *longer]}
     turned = products(model, turned_groups, pairs, token_budget=10 * token_budget).dot["probes", "queries"]
     checks = [
         Check(
@@ -77,13 +78,14 @@ def verify(
         ),
         Check(
             "order and padding",
-            _apart(turned[1:, :-1][::-1, ::-1], found),
+            _apart(turned[: len(probes), : len(queries)][::-1, ::-1], found),
             allowed,
             "products with the examples reversed and a longer one beside them, so that all are padded",
         ),
     ]
     relinf = found / np.asarray([float(q @ q) for q in g_q])[None, :]
-    with progress.stage("stepping along gradients", len(probes) + len(queries), "steps") as advance:
+    steps = len(probes) + len(queries)
+    with progress.stage("stepping along gradients", steps, "steps") as advance, _in_fp32(model):
         stepped = _finite_differences(model, g_z, g_q, queries, advance)
     checks.append(
         Check(
@@ -105,15 +107,18 @@ def verify(
     return checks
 
 
-def _longer_than(tokens: Sequence[Tokens]) -> Tokens:
-    """An example a little longer than all others: the longest with its own beginning appended."""
+def _longer_than(tokens: Sequence[Tokens], model: nn.Module) -> list[Tokens]:
+    """An example a little longer than all others, the longest with its own beginning appended; none where the
+    model takes no longer one.
+    """
     longest = max(tokens, key=len)
     more = min(len(longest), 1 + len(longest) // 8)
-    return Tokens(
-        f"{longest.id} and more",
-        np.concatenate([longest.input_ids, longest.input_ids[:more]]),
-        np.concatenate([longest.weights, np.ones(more, dtype=np.float32)]),
-    )
+    context = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    if context is not None and len(longest) + more > context:
+        return []
+    ids = np.concatenate([longest.input_ids, longest.input_ids[:more]])
+    weights = np.concatenate([longest.weights, np.ones(more, dtype=np.float32)])
+    return [Tokens(f"{longest.id} and more", ids, weights)]
 
 
 def _autograd(model: nn.Module, tokens: Tokens) -> Float[Tensor, "p"]:
@@ -128,10 +133,11 @@ def _autograd(model: nn.Module, tokens: Tokens) -> Float[Tensor, "p"]:
 def _loss(model: nn.Module, tokens: Tokens) -> Tensor:
     device = next(model.parameters()).device
     ids = torch.from_numpy(np.asarray(tokens.input_ids, dtype=np.int64))[None].to(device)
-    weights = torch.from_numpy(np.asarray(tokens.weights)).to(device)[1:]
+    weights = torch.from_numpy(np.asarray(tokens.weights, dtype=np.float64))[1:]
     logits = model(input_ids=ids, use_cache=False).logits[0, :-1]
     precise = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return (nn.functional.cross_entropy(precise, ids[0, 1:], reduction="none") * weights).sum()
+    each = nn.functional.cross_entropy(precise, ids[0, 1:], reduction="none")
+    return (each.cpu().double() * weights).sum()
 
 
 def _finite_differences(
@@ -158,7 +164,8 @@ def _finite_differences(
 
     def slope(direction: Tensor) -> Float[np.ndarray, "q"]:
         """dℓ_q/dη along a direction, for every query."""
-        size = STEP / float(direction @ direction)
+        largest = max(abs(float(direction @ other)) for other in g_q)
+        size = STEP / max(largest, 0.1 * float(direction @ direction))
         found: Float[np.ndarray, "q"] = (losses(direction, size) - losses(direction, -size)) / (2 * size)
         return found
 
@@ -177,6 +184,26 @@ def _finite_differences(
                 parameter.copy_(value)
     ratios: Float[np.ndarray, "p q"] = np.asarray(rows) / np.asarray(own)[None, :]
     return ratios
+
+
+@contextmanager
+def _in_fp32(model: nn.Module) -> Iterator[None]:
+    """Hold floating-point weights in fp32 at least: in bf16 a small step would be lost in rounding.
+
+    Widening loses nothing, so the weights come back exactly. Quantised weights stay as they are.
+    """
+    narrow = {
+        parameter: parameter.dtype
+        for parameter in model.parameters()
+        if parameter.is_floating_point() and torch.finfo(parameter.dtype).bits == 16
+    }
+    for parameter in narrow:
+        parameter.data = parameter.data.float()
+    try:
+        yield
+    finally:
+        for parameter, dtype in narrow.items():
+            parameter.data = parameter.data.to(dtype)
 
 
 def _is_precise(model: nn.Module) -> bool:
