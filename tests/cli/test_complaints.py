@@ -148,6 +148,8 @@ def test_a_study_without_what_it_needs_says_so(lab: Lab, assay: Assay, out: Path
         ("", "no settings"),
         ("checkpoint: runs/sft", "did you mean checkpoints?"),
         ("reading:\n  colums: a,b", "did you mean columns?"),
+        ("limit: 1\nlimit: 2", "line 2"),
+        ("probes: {a: x}\nprobes: {b: y}", "'probes' is given twice"),
         ("limit: many", "limit: "),
         ("limit: 0", "limit: "),
         ("steps: 50", "steps: "),
@@ -208,7 +210,10 @@ def test_weights_that_are_not_finite_name_an_example(
     assert not out.exists()
 
 
-def test_an_adapter_whose_base_is_gone(lab: Lab, assay: Assay, tmp_path: Path, out: Path) -> None:
+def test_an_adapter_whose_base_is_gone(
+    lab: Lab, assay: Assay, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.runs.study.write_report", lambda result, folder: folder / "report.html")
     run = tmp_path / "run"
     shutil.copytree(lab.run, run)
     for file in run.glob("*/adapter_config.json"):

@@ -17,7 +17,7 @@ from assay.runs.tables import read_measurements
 from assay.studies import analyse
 from assay.studies.measurements import Measurements
 from tests.gradients.models import autograd_gradients
-from tests.runs.lab import Heard, Lab
+from tests.runs.lab import Heard, Lab, rows, write_rows
 
 COLUMNS = (
     "checkpoint, step, epoch, learning_rate, probe_set, probe_id, probe_task, probe_pair, query_set, "
@@ -185,3 +185,26 @@ def test_excluded_pairs_are_marked_and_counted(done: Study, out: Path) -> None:
     }
     assert marked == expected
     assert done.result.excluded_pairs == len(expected)
+
+
+@pytest.mark.parametrize("limit", [2, 11])
+def test_large_sets_keep_products_of_task_means(
+    limit: int, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a limit of 11 the query set alone is large; every estimator stays what it is."""
+    few = write_rows(tmp_path / "few.jsonl", rows("cot", 10, 3))
+    control = write_rows(tmp_path / "control.jsonl", rows("plain", 10, 3))
+    config = lab.config(probes={"cot": str(few)}, control={"plain": str(control)})
+    whole = run_study(config)
+    monkeypatch.setattr("assay.runs.measure.GRAM_LIMIT", limit)
+    monkeypatch.setattr("assay.runs.study.write_report", lambda result, folder: folder / "report.html")
+    means = run_study(config, out=tmp_path / "out")
+    at = means.measurements.checkpoints[0]
+    assert at.query_gram["queries"].shape == (3, 3)
+    assert at.probe_gram["cot"].shape == ((3, 3) if limit == 2 else (9, 9))
+    table = pq.read_table(tmp_path / "out" / "gram.parquet").to_pylist()
+    assert {row["a"] for row in table if row["set"] == "queries"} == {"twice", "next", "digit"}
+    assert_same_measurements(means.measurements, read_measurements(tmp_path / "out"))
+    for ours, theirs in zip(means.result.curves, whole.result.curves, strict=True):
+        assert ours.estimator == theirs.estimator
+        assert ours.level.value == pytest.approx(theirs.level.value, rel=1e-6)

@@ -177,10 +177,25 @@ def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> 
         raise ConfigError(_sentence(error.errors(include_url=False)[0], None, options)) from None
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key is given twice, where PyYAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} is given twice", key.start_mark
+                )
+            if isinstance(key.value, str):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def read_settings(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file, unchecked. Raises ConfigError where there is none."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
     except (OSError, UnicodeDecodeError) as error:
