@@ -23,9 +23,9 @@ def main() -> None:
     parser.add_argument("--train", type=Path, required=True, help="base.jsonl that 02_make_data.py wrote")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--steps", type=int, default=400, help="optimizer steps of 32 examples; 200 are one epoch"
+        "--steps", type=int, default=600, help="optimizer steps of 32 examples; 200 are one epoch"
     )
-    parser.add_argument("--every", type=int, default=40, help="steps between checkpoints")
+    parser.add_argument("--every", type=int, default=50, help="steps between checkpoints")
     parser.add_argument("--learning-rate", type=float, default=3e-4)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint in --out")
