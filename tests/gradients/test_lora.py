@@ -9,7 +9,7 @@ from peft import LoraConfig
 from torch import nn
 
 from assay.gradients import Engine, products
-from assay.gradients import engine as engine_module
+from assay.gradients import fused as fused_module
 from assay.gradients.lora import plain_adapter
 from tests.gradients.models import examples, family, with_lora
 
@@ -41,7 +41,7 @@ def test_in_float64_products_are_those_of_hooks_on_pefts_modules(
     model = with_lora(family("qwen3", dtype=torch.float64), "qwen3")
     groups = {"a": examples(5, weighted=True)}
     fused = products(model, groups, [("a", "a")])
-    monkeypatch.setattr(engine_module, "plain_adapter", lambda _: None)
+    monkeypatch.setattr(fused_module, "plain_adapter", lambda _: None)
     hooked = products(model, groups, [("a", "a")])
     torch.testing.assert_close(fused.dot["a", "a"], hooked.dot["a", "a"], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(fused.loss["a"], hooked.loss["a"], rtol=1e-12, atol=1e-12)

@@ -5,7 +5,7 @@ watched; on leaving, everything about it is as it was.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from assay.errors import ModelError, NumericsError
 from assay.gradients import head as heads
 from assay.gradients.capture import PerExampleLostError, Receive, watch
 from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained_parameters
-from assay.gradients.lora import fused_forward, plain_adapter
+from assay.gradients.fused import fused
 from assay.gradients.needed import last_mlp, only_needed
 from assay.gradients.rules import Contribution, Dense, rule_for
 
@@ -253,22 +253,12 @@ class Engine:
             if wanted and name not in self._lost:
                 receivers[module] = self._receiver(module, wanted)
         if fuse:
-            self._fuse(anchor, receivers)
+            self._hooks.enter_context(
+                fused(self.model, list(self.trained.values()), receivers, anchor, lambda: self._batch_size)
+            )
         for module, receive in receivers.items():
             handle = watch(module, anchor, lambda: self._batch_size, receive)
             self._hooks.callback(handle.remove)
-
-    def _fuse(self, anchor: Tensor, receivers: Mapping[nn.Module, Receive]) -> None:
-        """Let plain LoRA layers run as one step, which does not call the modules of their A and B."""
-        for module in self.model.modules():
-            adapter = plain_adapter(module)
-            if adapter is None or any(id(p) in self._names for p in adapter.base.parameters()):
-                continue
-            down, up = receivers.get(adapter.down), receivers.get(adapter.up)
-            if down is not None and up is not None:
-                forward = fused_forward(adapter, anchor, lambda: self._batch_size, down, up)
-                vars(module)["forward"] = forward
-                self._hooks.callback(vars(module).pop, "forward")
 
     def _receiver(self, module: nn.Module, wanted: dict[str, str]) -> Callable[[Tensor, Tensor], None]:
         rule = rule_for(module)
@@ -305,7 +295,9 @@ class Engine:
             except PerExampleLostError:
                 return {running[-1]}
         in_head = set(self.head.projection.modules())
-        unseen = {name for name, module in self._modules.items() if module not in in_head and not self._calls[name]}
+        unseen = {
+            name for name, module in self._modules.items() if module not in in_head and not self._calls[name]
+        }
         self._settle()
         return unseen - self._lost
 

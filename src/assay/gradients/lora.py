@@ -49,7 +49,7 @@ def plain_adapter(module: nn.Module) -> Adapter | None:
     return Adapter(base, down, up, float(layer.scaling[active[0]]))
 
 
-def fused_forward(
+def fused_lora(
     adapter: Adapter,
     anchor: Tensor,
     batch_size: Callable[[], int],
