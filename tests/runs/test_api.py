@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import assay
-from assay.errors import ConfigError, DataError
+from assay.errors import ConfigError, DataError, ResumeError
 from assay.runs import study as module
 from assay.runs.config import read_config
 from assay.runs.study import run_study
@@ -69,3 +69,19 @@ def test_a_study_is_not_saved_over_what_is_not_a_folder(lab: Lab, tmp_path: Path
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ConfigError, match="no folder"):
         study.save(tmp_path / "file")
+
+
+def test_a_study_is_saved_over_itself_alone(lab: Lab, tmp_path: Path) -> None:
+    first = assay.study(lab.run, probes=lab.cot, queries=lab.queries, steps=[6])
+    other = assay.study(lab.run, probes=lab.plain, queries=lab.queries, steps=[6])
+    first.save(tmp_path / "out")
+    first.save(tmp_path / "out")
+    with pytest.raises(ResumeError, match=r"probes \(probes\)"):
+        other.save(tmp_path / "out")
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ResumeError, match="not empty"):
+        first.save(tmp_path)
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["sets"][0]["name"] == "probes"
+    heard = Heard()
+    assay.study(lab.run, probes=lab.cot, queries=lab.queries, steps=[6], out=tmp_path / "out", progress=heard)
+    assert len(heard.stages) == 1, "what was saved without shards is measured again, into the same folder"

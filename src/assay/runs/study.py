@@ -50,7 +50,7 @@ SETTINGS = "settings.json"
 class Study:
     """A finished study: `measurements` is all that was measured, `result` all that is said.
 
-    `rejects` are the rows that were set aside.
+    `rejects` are the rows that were set aside, `settings` all that the measurements depend on.
     """
 
     config: StudyConfig
@@ -58,15 +58,21 @@ class Study:
     result: StudyResult
     inputs: Inputs
     rejects: tuple[Reject, ...] = ()
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         return self.result.verdicts
 
     def save(self, out: str | Path) -> Path:
-        """Write tables, result, settings, rejected rows and report into `out`; returns the report's path."""
+        """Write tables, result, settings, rejected rows and report into `out`; returns the report's path.
+
+        Raises ConfigError where `out` cannot be a folder, ResumeError where it holds anything but this study.
+        """
         folder = Path(out)
         require_writable(folder)
+        _refuse_others(folder, dict(self.settings))
+        write_json(folder / SETTINGS, self.settings)
         _write_inputs(folder, self.config, self.rejects)
         write_tables(folder, self.measurements)
         write_json(folder / "study.json", plain(self.result))
@@ -159,7 +165,7 @@ def run_study(
     result = analyse(
         measurements, estimator=config.estimator, margin=config.margin, design=config.design, about=about
     )
-    study = Study(config, measurements, result, inputs, all_rejects)
+    study = Study(config, measurements, result, inputs, all_rejects, settings)
     if out is not None:
         progress.note("Writing tables and the report.")
         study.save(out)
