@@ -2,10 +2,9 @@
 
     python benchmarks/engine.py --vocabulary 16000 --out engine.json
 
-A random Llama (hidden 512, 8 layers, MLP 1,024 wide) with LoRA r=16 on up and down; 256 candidates with
-log-normal lengths (about 90 tokens, half of them completion) in padded batches of 2,048 tokens. The width of
-the MLP is a choice of this file: twice the hidden size. Plain: forward with full logits and backward into the
-LoRA weights, as a training step does. Products: inner products of all candidates with 12 queries, the
+The model and examples are those of `fixture.py`: a random Llama with LoRA, 256 candidates of about 90 tokens,
+half of them completion, in padded batches of 2,048 tokens. Plain: forward with full logits and backward into
+the LoRA weights, as a training step does. Products: inner products of all candidates with 12 queries, the
 queries' own gradients included. Runs are interleaved; the median of `--runs` ratios counts, of wall-clock
 time and, as a machine may be shared, of processor time beside it.
 Peak memory is that of a process of its own for each side.
@@ -23,12 +22,12 @@ import time
 from datetime import date
 from pathlib import Path
 
-# Set before the allocator starts: without it glibc gives large temporaries back to the kernel at every step.
-MALLOC = {
-    "MALLOC_MMAP_THRESHOLD_": "4294967296",
-    "MALLOC_TRIM_THRESHOLD_": "8589934592",
-    "MALLOC_TOP_PAD_": "268435456",
-}
+import fixture
+import numpy as np
+import torch
+
+from assay.data.batches import pad, token_budget_batches
+from assay.gradients import products
 
 
 def main() -> None:
@@ -47,8 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    if any(os.environ.get(name) != value for name, value in MALLOC.items()):
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
+    fixture.settle_allocator()
     if options.peak:
         sides(options)[options.peak]()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
@@ -61,40 +59,11 @@ def main() -> None:
 
 def sides(options: argparse.Namespace) -> dict:
     """The two things compared, as functions of nothing, on the same model and batches."""
-    import numpy as np
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from assay.data.batches import pad, token_budget_batches
-    from assay.data.example import Tokens
-    from assay.gradients import products
-
     torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=options.vocabulary,
-        hidden_size=512,
-        intermediate_size=1024,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-    )
-    base = LlamaForCausalLM(config).to(options.device, getattr(torch, options.dtype))
-    model = get_peft_model(base, LoraConfig(r=16, lora_alpha=32, target_modules=["up_proj", "down_proj"]))
-    for name, parameter in model.named_parameters():
-        if "lora_B" in name:
-            parameter.data.normal_(std=0.02)
-
-    def examples(count: int, seed: int) -> list[Tokens]:
-        rng = np.random.default_rng(seed)
-        lengths = np.clip(rng.lognormal(np.log(78), 0.55, count), 12, 1024).astype(int)
-        weights = [np.r_[np.zeros(n - n // 2), np.ones(n // 2)].astype(np.float32) for n in lengths]
-        ids = [rng.integers(0, options.vocabulary, n) for n in lengths]
-        return [Tokens(str(i), a, w) for i, (a, w) in enumerate(zip(ids, weights, strict=True))]
-
-    candidates, queries = examples(options.candidates, 0), examples(options.queries, 1)
+    base = fixture.base_model(options.vocabulary).to(options.device, getattr(torch, options.dtype))
+    model = fixture.with_adapter(base)
+    candidates = fixture.examples(options.candidates, 0, options.vocabulary)
+    queries = fixture.examples(options.queries, 1, options.vocabulary)
     batches = []
     for rows in token_budget_batches([len(c) for c in candidates], 2048):
         batch = pad([candidates[row] for row in rows])
@@ -122,8 +91,6 @@ def times(options: argparse.Namespace) -> dict:
             starts = {clock: read() for clock, read in clocks.items()}
             side()
             if options.device != "cpu":
-                import torch
-
                 torch.cuda.synchronize()
             for clock, read in clocks.items():
                 if run:
@@ -156,8 +123,6 @@ def memory(options: argparse.Namespace) -> dict:
 
 
 def about(options: argparse.Namespace) -> dict:
-    import torch
-
     return {
         "vocabulary": options.vocabulary,
         "candidates": options.candidates,
