@@ -9,6 +9,11 @@ from typer.core import TyperGroup
 
 from assay import __version__
 from assay.cli.console import complain
+from assay.cli.demo import demo
+from assay.cli.preview import preview
+from assay.cli.study import study
+from assay.cli.train import train
+from assay.cli.verify import verify
 from assay.errors import AssayError
 
 
@@ -49,10 +54,12 @@ def root(
     """What will your fine-tuning data do, before you train on it?"""
 
 
+for command in (study, demo, preview, train, verify):
+    app.command()(command)
+
+
 def main() -> None:
     """Run the command line. A person's error is a sentence and exit code 2, anything unforeseen one and 1."""
-    from assay.cli import demo, preview, study, train, verify  # noqa: F401  commands register themselves
-
     try:
         app()
     except AssayError as error:

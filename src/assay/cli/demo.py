@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.app import app
 from assay.cli.console import Terminal
 from assay.cli.study import show
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where data, checkpoints and study go.")] = Path("demo"),
     max_steps: Annotated[int | None, typer.Option(min=8, help="Shorten the fine-tuning run.")] = None,

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from assay.cli.app import app
 from assay.cli.console import Terminal, output, printable
 from assay.cli.options import (
     ChatTemplate,
@@ -22,7 +21,6 @@ from assay.cli.options import (
 )
 
 
-@app.command()
 def preview(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A data file.")],
     model: Annotated[

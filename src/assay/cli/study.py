@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from assay.cli.app import app
 from assay.cli.console import Terminal, output
 from assay.cli.options import (
     COMPUTE,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 JUDGE = "What is said, and of which checkpoints"
 
 
-@app.command()
 def study(
     config: Annotated[
         Path | None,

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.app import app
 from assay.cli.console import Terminal, output
 from assay.cli.options import (
     COMPUTE,
@@ -29,7 +28,6 @@ from assay.cli.options import (
 RECIPE = "The recipe (the paper's)"
 
 
-@app.command()
 def train(
     base_model: Annotated[str, typer.Option(metavar="MODEL", help="A local folder or hub id.")],
     data: Annotated[list[str], typer.Option(metavar="FILE", help="Training examples; repeatable.")],

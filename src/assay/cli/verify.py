@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from assay.cli.app import app
 from assay.cli.console import Terminal, output
 from assay.cli.options import (
     BaseModel,
@@ -27,7 +26,6 @@ from assay.cli.options import (
 )
 
 
-@app.command()
 def verify(
     checkpoints: Annotated[
         str, typer.Option(metavar="FOLDER", help="A trainer's folder, a checkpoint, a model, a hub id.")

@@ -90,10 +90,11 @@ def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
     ):
         if counts.min() < ENOUGH_PER_TASK:
             span = str(counts.min()) if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+            units = what if counts.max() > 1 else what.removesuffix("s").replace("querie", "query")
             per = "" if replicates.layout.by_file else " per task"
             yield Flag(
                 f"too_few_{what}",
-                f"{name} has {span} {what}{per}; in a trial, rankings of strategies with fewer than "
+                f"{name} has {span} {units}{per}; in a trial, rankings of strategies with fewer than "
                 f"{ENOUGH_PER_TASK} did not repeat well.",
             )
     if compared.main.kind == "bootstrap" and len(replicates.layout.tasks) >= FEWEST_TASKS:
