@@ -60,7 +60,7 @@ CONTEXTS: tuple[Context, ...] = ("in-task", "cross-task")
 
 def estimate(value: float, half: float, tasks: int = 12) -> Estimate:
     target = "tasks like these" if tasks >= 5 else "these tasks"
-    method = "delete-one-task jackknife, t" if tasks >= 5 else "bootstrap within tasks"
+    method = "delete-one-task jackknife with t quantiles" if tasks >= 5 else "bootstrap within tasks"
     return Estimate(value, value - half, value + half, half / 2.2, target, tasks, method)
 
 

@@ -92,7 +92,11 @@ def test_a_number_is_written_as_finely_as_its_interval_deserves(
 ) -> None:
     low, high = value - half, value + half
     assert (
-        number(Estimate(value, low, high, 0.1, "tasks like these", 7, "delete-one-task jackknife, t"))
+        number(
+            Estimate(
+                value, low, high, 0.1, "tasks like these", 7, "delete-one-task jackknife with t quantiles"
+            )
+        )
         == shown
     )
 
@@ -145,7 +149,9 @@ def test_when_says_in_which_part_of_the_run_the_effect_is(levels: list[float], w
 
 def estimate(low: float, high: float) -> Estimate:
     middle = (low + high) / 2
-    return Estimate(middle, low, high, 0.1, "tasks like these", 7, "delete-one-task jackknife, t")
+    return Estimate(
+        middle, low, high, 0.1, "tasks like these", 7, "delete-one-task jackknife with t quantiles"
+    )
 
 
 def test_like_needs_the_whole_interval_within_the_margin() -> None:

@@ -17,8 +17,8 @@ from assay.studies.result import Estimate, Target
 
 Kind = Literal["jackknife", "bootstrap", "none"]
 
-JACKKNIFE = "delete-one-task jackknife, t"
-JACKKNIFE_OF_HALVES = "delete-half-of-the-tasks jackknife, t"
+JACKKNIFE = "delete-one-task jackknife with t quantiles"
+JACKKNIFE_OF_HALVES = "delete-half-of-the-tasks jackknife with t quantiles"
 BOOTSTRAP = "bootstrap within tasks"
 NO_INTERVAL = "no interval: fewer than two probes or queries in a task"
 

@@ -20,7 +20,7 @@ class Estimate:
     standard_error: float
     target: Target
     tasks: int
-    method: str  # "delete-one-task jackknife, t" or "bootstrap within tasks"
+    method: str  # "delete-one-task jackknife with t quantiles" or "bootstrap within tasks"
 
 
 @dataclass(frozen=True, slots=True)
