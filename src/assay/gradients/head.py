@@ -1,8 +1,8 @@
 """The loss at the end of a language model, without logits for prompts and without a whole batch of them.
 
 Knows nothing of layers below. The loss of an example is Σ_t weight_t · (−log p(token_t | earlier)), summed
-over its completion tokens; the softmax runs over chunks of rows, and where the output matrix is frozen its
-gradient is written down by hand rather than by autograd.
+over its completion tokens; the softmax runs over blocks of the vocabulary, and where the output matrix is
+frozen its gradient is written down by hand rather than by autograd.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,12 @@ import torch
 from jaxtyping import Float, Int
 from peft import PeftModel
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from assay.errors import ModelError
 
-CHUNK_BYTES = 256 * 2**20
+BLOCK = 4096
+"""Columns of the vocabulary at a time: a block's logits stay in the cache from one step to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,37 +64,65 @@ def frozen_loss(
 ) -> tuple[Float[Tensor, "c"], Float[Tensor, "c h"] | None]:
     """Weighted loss of every row, fp32 or better, and its gradient with respect to `hidden`.
 
-    With z the logits and p their softmax: ∂ℓ/∂z = w (p − e_target), ∂ℓ/∂h = Wᵀ ∂ℓ/∂z.
+    The vocabulary goes by in blocks under a running maximum (Milakov and Gimelshein 2018, arXiv 1805.02867),
+    so that no row's logits exist as a whole. The target t is kept apart, which keeps all digits where the
+    model is sure of it: with L = log Σ_{v≠t} exp z_v and q the softmax over v ≠ t,
+    ℓ = w log(1 + exp(L − z_t)) and ∂ℓ/∂h = w (1 − p_t) (Σ_{v≠t} q_v ∂z_v/∂h − ∂z_t/∂h), 1 − p_t = σ(L − z_t).
     """
     assert isinstance(head.projection, nn.Linear)
     weight, bias = head.projection.weight, head.projection.bias
     precision = torch.promote_types(hidden.dtype, torch.float32)
-    losses = torch.empty(len(hidden), dtype=precision, device=hidden.device)
-    hidden_grads = torch.empty_like(hidden) if gradient else None
-    rows = max(16, CHUNK_BYTES // (weight.shape[0] * precision.itemsize))
-    for start in range(0, len(hidden), rows):
-        part = slice(start, start + rows)
-        logits = torch.nn.functional.linear(hidden[part].to(weight.dtype), weight, bias).to(precision)
-        if head.scale != 1.0:
-            logits *= head.scale
-        if head.softcap is not None:
-            logits.div_(head.softcap).tanh_().mul_(head.softcap)
-        wanted = targets[part, None]
-        at_target = logits.gather(1, wanted)
-        slope = None if head.softcap is None else 1 - (logits / head.softcap) ** 2
-        largest = logits.amax(1, keepdim=True)
+    inputs = hidden.to(weight.dtype)
+    wide = hidden.new_zeros(hidden.shape if gradient else (0, 0), dtype=precision)
+    total, at_target = (hidden.new_zeros(len(hidden), 1, dtype=precision) for _ in range(2))
+    largest = torch.full_like(total, -torch.inf)
+    for start in range(0, len(weight), BLOCK):
+        part = slice(start, start + BLOCK)
+        logits = linear(inputs, weight[part], None if bias is None else bias[part]).to(precision)
+        _bend(head, logits)
+        slope = _slope(head, logits) if gradient and head.softcap is not None else None
+        place = targets[:, None] - start
+        inside = (place >= 0) & (place < logits.shape[1])
+        place = place.clamp(0, logits.shape[1] - 1)
+        found = logits.gather(1, place)
+        at_target = torch.where(inside, found, at_target)
+        logits.scatter_(1, place, found.masked_fill(inside, -torch.inf))
+        before, largest = largest, torch.maximum(largest, logits.amax(1, keepdim=True))
         logits.sub_(largest).exp_()
-        total = logits.sum(1, keepdim=True)
-        losses[part] = (weights[part, None] * (total.log() + largest - at_target)).squeeze(1)
-        if hidden_grads is None:
-            continue
-        # Rows are scaled by w / Σexp(z) behind the product with W, where they are short.
-        logits.scatter_add_(1, wanted, -total)
-        if slope is not None:
-            logits.mul_(slope)
-        at_hidden = (logits.to(weight.dtype) @ weight).to(precision)
-        hidden_grads[part] = (at_hidden * (head.scale * weights[part, None] / total)).to(hidden.dtype)
-    return losses, hidden_grads
+        fade = (before - largest).exp_()
+        total.mul_(fade).add_(logits.sum(1, keepdim=True))
+        if gradient:
+            logits = logits if slope is None else logits.mul_(slope)
+            _add_product(wide.mul_(fade), logits, weight[part])
+    margin = total.log().add_(largest).sub_(at_target)
+    scale = weights[:, None].to(precision)
+    losses = (scale * torch.logaddexp(margin, torch.zeros_like(margin))).squeeze(1)
+    if not gradient:
+        return losses, None
+    at_weight = weight[targets].to(precision) * _slope(head, at_target)
+    pull = wide.div_(total).sub_(at_weight).mul_(scale * head.scale * margin.sigmoid())
+    return losses, pull.to(hidden.dtype)
+
+
+def _bend(head: Head, logits: Float[Tensor, "c v"]) -> None:
+    """From products to logits, in place."""
+    if head.scale != 1.0:
+        logits.mul_(head.scale)
+    if head.softcap is not None:
+        logits.div_(head.softcap).tanh_().mul_(head.softcap)
+
+
+def _slope(head: Head, logits: Float[Tensor, "c v"]) -> Float[Tensor, "c v"]:
+    """Derivative of the softcap where it gives these logits."""
+    return torch.ones_like(logits) if head.softcap is None else 1 - (logits / head.softcap) ** 2
+
+
+def _add_product(total: Float[Tensor, "c h"], left: Float[Tensor, "c v"], weight: Tensor) -> None:
+    """total += left @ weight, the product in the weight's dtype."""
+    if weight.dtype == total.dtype:
+        total.addmm_(left, weight)
+    else:
+        total.add_(left.to(weight.dtype) @ weight)
 
 
 def trained_loss(
