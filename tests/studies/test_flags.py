@@ -124,3 +124,35 @@ def test_one_checkpoint_cannot_tell_when() -> None:
     result = analyse(from_influences({("cot", "eval"): [plane(0.4)]}, tasks=K))
     assert "one_checkpoint" in {flag.code for flag in result.flags}
     assert result.curves[0].trend is None
+
+
+def test_a_disagreement_about_the_effect_is_said_beside_a_control_too() -> None:
+    """The difference is the same by every estimator and at every checkpoint; only the effect is not."""
+    norms = np.tile([100.0] + [1.0] * (N - 1), K)
+    lifted, lowered = (plane(0, 0) + np.where(norms > 1, large, -0.3) for large in (0.5, 0.2))
+    estimators = from_influences(
+        {("cot", "eval"): [lifted] * 2, ("plain", "eval"): [lowered - 0.3] * 2},
+        tasks=K,
+        control="plain",
+        query_norms=norms,
+    )
+    result = analyse(estimators)
+    cot = next(v for v in result.verdicts if (v.probe_set, v.context) == ("cot", "in-task"))
+    assert (cot.vs_zero, cot.vs_control) == ("helps", "better")
+    said = [flag.sentence for flag in cot.flags if flag.code == "estimators_disagree"]
+    assert len(said) == 1 and "relative influence" in said[0] and "the effect has the other sign" in said[0]
+
+    levels = (0.5, 0.5, 0.4, -0.2)
+    turning = analyse(
+        from_influences(
+            {
+                ("cot", "eval"): [plane(level, seed=i) for i, level in enumerate(levels)],
+                ("plain", "eval"): [plane(level - 0.5, seed=i) for i, level in enumerate(levels)],
+            },
+            tasks=K,
+            control="plain",
+        )
+    )
+    cot = next(v for v in turning.verdicts if (v.probe_set, v.context) == ("cot", "in-task"))
+    said = [flag.sentence for flag in cot.flags if flag.code == "checkpoints_disagree"]
+    assert len(said) == 1 and "the effect has the other sign at 1 of 4" in said[0]

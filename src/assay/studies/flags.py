@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from assay.studies import curves
 from assay.studies.estimators import BASELINE, ESTIMATORS, Estimator
+from assay.studies.intervals import Draws
 from assay.studies.layout import Layout, touched
 from assay.studies.measurements import Measurements
 from assay.studies.replicates import FEWEST_TASKS, Mask, Replicates
@@ -76,10 +77,16 @@ def verdict_flags(replicates: Replicates, compared: Comparison, confidence: floa
     yield from _unmatched(replicates, compared)
     yield from _denominators(replicates, compared)
     opposed = _opposed(replicates, compared, confidence)
-    yield from _estimators(compared, opposed)
-    yield from _baseline(compared, opposed)
-    yield from _length(replicates.measured, compared, opposed)
+    yield from _estimators(opposed)
+    yield from _baseline(compared, opposed.get("difference", []))
+    yield from _length(replicates.measured, compared, opposed.get("difference", []))
     yield from _checkpoints(compared, confidence)
+
+
+def _said_of(compared: Comparison) -> dict[str, Draws]:
+    """What a verdict speaks of: the difference from the control, where there is one, and the effect."""
+    found = {"difference": compared.difference, "effect": compared.effect}
+    return {what: draws for what, draws in found.items() if draws is not None}
 
 
 def _too_few(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
@@ -184,31 +191,32 @@ class Opposed:
     clear: bool
 
 
-def _opposed(replicates: Replicates, compared: Comparison, confidence: float) -> list[Opposed]:
-    """Estimators that contradict a clear sign of this one; noise has no sign to contradict."""
-    here = sign_of(_level(compared, confidence))
-    found = []
-    for other in replicates.estimators if here else ():
+def _opposed(replicates: Replicates, compared: Comparison, confidence: float) -> dict[str, list[Opposed]]:
+    """Estimators that contradict a clear sign of this one, in the difference and in the effect; noise has no
+    sign to contradict."""
+    here = {what: sign_of(_level(draws, confidence)) for what, draws in _said_of(compared).items()}
+    found: dict[str, list[Opposed]] = {what: [] for what in here}
+    for other in replicates.estimators if any(here.values()) else ():
         beside = compare(replicates, other.name, compared.probe_set, compared.query_set, compared.context)
-        if beside is not None:
-            level = _level(beside, confidence)
-            if here * level.value < 0:
-                found.append(Opposed(other, sign_of(level) != 0))
+        for what, draws in ({} if beside is None else _said_of(beside)).items():
+            level = _level(draws, confidence)
+            if here[what] * level.value < 0:
+                found[what].append(Opposed(other, sign_of(level) != 0))
     return found
 
 
-def _estimators(compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
-    others = [each for each in opposed if each.estimator.gradient]
-    if others:
-        names = ", ".join(each.estimator.title.lower() for each in others)
-        surely = ", ".join(each.estimator.title.lower() for each in others if each.clear)
-        beyond = f" ({surely} with an interval that excludes 0)" if surely else ""
-        what = "effect" if compared.difference is None else "difference"
-        yield Flag("estimators_disagree", f"By {names}, the {what} has the other sign{beyond}.")
+def _estimators(opposed: dict[str, list[Opposed]]) -> Iterator[Flag]:
+    for what, contradicting in opposed.items():
+        others = [each for each in contradicting if each.estimator.gradient]
+        if others:
+            names = ", ".join(each.estimator.title.lower() for each in others)
+            surely = ", ".join(each.estimator.title.lower() for each in others if each.clear)
+            beyond = f" ({surely} with an interval that excludes 0)" if surely else ""
+            yield Flag("estimators_disagree", f"By {names}, the {what} has the other sign{beyond}.")
 
 
 def _baseline(compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
-    if compared.difference is not None and any(each.estimator.name == BASELINE for each in opposed):
+    if any(each.estimator.name == BASELINE for each in opposed):
         yield Flag(
             "baseline_disagrees",
             f"Minus probe loss, the baseline without gradients, orders {compared.probe_set} and "
@@ -234,23 +242,22 @@ def _length(measured: Measurements, compared: Comparison, opposed: list[Opposed]
 
 
 def _checkpoints(compared: Comparison, confidence: float) -> Iterator[Flag]:
-    main = compared.main
-    count = len(main.values)
-    here = sign_of(_level(compared, confidence))
-    opposed = np.flatnonzero(main.values * here < 0)
-    clear = [c for c in opposed if sign_of(main.at(int(c), confidence)) != 0]
-    if count > 1 and (len(opposed) >= DISAGREEING_CHECKPOINTS * count or clear):
-        surely = f" ({len(clear)} of them with an interval that excludes 0)" if clear else ""
-        what = "difference" if compared.difference is not None else "effect"
-        yield Flag(
-            "checkpoints_disagree",
-            f"{PLACES[compared.context].capitalize()}, the {what} has the other sign at {len(opposed)} of "
-            f"{count} checkpoints{surely}.",
-        )
+    for what, draws in _said_of(compared).items():
+        count = len(draws.values)
+        here = sign_of(_level(draws, confidence))
+        opposed = np.flatnonzero(draws.values * here < 0)
+        clear = [c for c in opposed if sign_of(draws.at(int(c), confidence)) != 0]
+        if count > 1 and (len(opposed) >= DISAGREEING_CHECKPOINTS * count or clear):
+            where = PLACES[compared.context].capitalize()
+            surely = f" ({len(clear)} of them with an interval that excludes 0)" if clear else ""
+            yield Flag(
+                "checkpoints_disagree",
+                f"{where}, the {what} has the other sign at {len(opposed)} of {count} checkpoints{surely}.",
+            )
 
 
-def _level(compared: Comparison, confidence: float) -> Estimate:
-    return compared.main.combined(curves.level(len(compared.main.values)), confidence)
+def _level(draws: Draws, confidence: float) -> Estimate:
+    return draws.combined(curves.level(len(draws.values)), confidence)
 
 
 def _pairs_inside(replicates: Replicates, compared: Comparison) -> Bool[np.ndarray, "p q"]:

@@ -1,7 +1,7 @@
 """What a study measured: products of gradients and losses, before any statistics. Knows no models.
 
 Everything the study says is computed from this alone, so every number can be recomputed from the files
-that `assay.studies.store` writes.
+that `assay.runs.tables` writes.
 """
 
 from collections.abc import Mapping
