@@ -131,6 +131,17 @@ def test_products_of_task_means_give_the_same_cosine_of_means() -> None:
     np.testing.assert_allclose(drawn[0], drawn[1], rtol=1e-12)
 
 
+def test_a_small_set_beside_a_large_one_keeps_the_order_of_its_examples() -> None:
+    """Products of task means stand in sorted order, those of examples in the order of the file."""
+    measured = from_gradients([examples("cot", ["b", "a"])], [examples("eval", ["a", "b"])])
+    beside = tuple(replace(at, gram_of_task_means=True) for at in measured.checkpoints)
+    tables = [
+        Replicates(each, lay_out(each)).tables("cosine_of_means", "cot", "eval")
+        for each in (measured, replace(measured, checkpoints=beside))
+    ]
+    np.testing.assert_array_equal(tables[0], tables[1])
+
+
 def test_every_task_counts_the_same_however_many_probes_it_has() -> None:
     measured = from_gradients([examples("cot", ["a"] * 9 + ["b"])], [examples("eval", ["a", "b"])])
     replicates = Replicates(measured, lay_out(measured))
@@ -177,3 +188,9 @@ def test_a_weighted_median_equals_the_median_of_repeated_values() -> None:
 def test_an_unknown_estimator_is_answered_with_those_there_are() -> None:
     with pytest.raises(ConfigError, match="choose one of relinf, ratio_of_sums"):
         estimator_named("magic")
+
+
+def test_no_verdict_rests_on_the_baseline() -> None:
+    """Minus a loss is below 0 whatever the data does: every strategy would be called harmful."""
+    with pytest.raises(ConfigError, match="no verdict can rest on it"):
+        estimator_named("minus_probe_loss")

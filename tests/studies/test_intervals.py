@@ -133,6 +133,15 @@ def test_a_set_that_lost_a_reference_keeps_its_part_of_the_common_draw() -> None
     assert np.all(drawn["cot"][empty] == 1)
 
 
+def test_a_control_that_is_the_reference_itself_is_redrawn_with_its_versions() -> None:
+    """It carries no pair, and the strategy's pairs are its ids."""
+    plain = examples("plain", ["a"] * 4)
+    cot = examples("cot", ["a"] * 4, pairs=list(plain.ids))
+    tasks = {"plain": np.zeros(4, dtype=int), "cot": np.zeros(4, dtype=int)}
+    drawn = bootstrap_weights({"plain": plain, "cot": cot}, tasks, 1, 50, np.random.default_rng(0))
+    np.testing.assert_array_equal(drawn["plain"], drawn["cot"])
+
+
 def test_one_probe_per_task_and_few_tasks_leave_no_interval() -> None:
     measured = from_influences({("cot", "eval"): [np.eye(3)]}, tasks=3)
     replicates = Replicates(measured, lay_out(measured))

@@ -1,5 +1,7 @@
 """What limits an undecided verdict is found, and the number that is named would settle it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from benchmarks.interval_coverage import RELINF, World, draw
@@ -141,3 +143,18 @@ def test_a_single_probe_per_task_is_named_as_the_limit() -> None:
     assert found.vs_zero == "undecided" and found.settle is not None
     assert "fewer than two usable probes" in found.settle.sentence
     assert "no_interval" in {flag.code for flag in found.flags}
+
+
+def test_what_is_decided_needs_nothing_more_where_there_is_no_task_to_compare_on() -> None:
+    """Strategy and control stand on different tasks: no number of examples would compare them."""
+    influence = np.where(np.eye(12, dtype=bool), 0.5, 0.0)
+    measured = from_influences(
+        {("cot", "eval"): [influence[:6]], ("plain", "eval"): [influence[6:]]}, tasks=12, control="plain"
+    )
+    half = {
+        name: replace(each, tasks=tuple(f"task-{i + first:02d}" for i in range(6)))
+        for (name, each), first in zip(measured.probe_sets.items(), (0, 6), strict=True)
+    }
+    found = next(v for v in analyse(replace(measured, probe_sets=half)).verdicts if v.context == "in-task")
+    assert (found.vs_zero, found.vs_control, found.difference) == ("helps", "undecided", None)
+    assert found.settle is None

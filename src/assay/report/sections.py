@@ -145,7 +145,7 @@ def undecided(result: StudyResult) -> list[Verdict]:
 
 
 def targets(verdicts: Iterable[Verdict]) -> list[str]:
-    """What the intervals speak of: “tasks like these (12 tasks), by the delete-one-task jackknife with t quantiles”."""
+    """What the intervals speak of: “tasks like these (12 tasks), by the bootstrap within tasks”."""
     return list(
         dict.fromkeys(
             f"{v.effect.target} ({words.count(v.effect.tasks, 'task')}), by the {v.effect.method}"
