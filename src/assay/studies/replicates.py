@@ -18,7 +18,7 @@ from assay.studies.gram import mean_sqnorms
 from assay.studies.intervals import Draws, Kind
 from assay.studies.layout import CONTEXTS, Layout, survives_every_deletion, touched
 from assay.studies.measurements import CheckpointMeasurements, Measurements
-from assay.studies.resampling import bootstrap_weights, units_per_task
+from assay.studies.resampling import bootstrap_weights, references, units_per_task
 from assay.studies.result import Context
 
 FEWEST_TASKS = 5
@@ -54,11 +54,14 @@ class Replicates:
         self._known_filled: dict[tuple[str, str], Mask] = {}
         self._weights: dict[str, dict[str, Float[np.ndarray, "b n"]]] = {}
         k = len(layout.tasks)
+        probes, queries = measured.probe_sets, measured.query_sets
+        named = references(probes.values()), references(queries.values())
         self._probe_units = {
-            n: units_per_task(s, layout.probe_tasks[n], k) for n, s in measured.probe_sets.items()
+            name: units_per_task(each, named[0], layout.probe_tasks[name], k) for name, each in probes.items()
         }
         self._query_units = {
-            n: units_per_task(s, layout.query_tasks[n], k) for n, s in measured.query_sets.items()
+            name: units_per_task(each, named[1], layout.query_tasks[name], k)
+            for name, each in queries.items()
         }
 
     def mask(self, context: Context, probe_sets: Sequence[str], query_sets: Sequence[str]) -> Mask:

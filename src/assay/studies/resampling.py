@@ -6,7 +6,7 @@ it has (Rao and Wu 1988), which makes the variance of a mean unbiased instead of
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,17 +17,27 @@ from assay.studies.measurements import ExampleSet
 Unit = tuple[str, str]
 
 
-def units(examples: ExampleSet) -> list[Unit]:
-    """What is drawn for each example: its reference, shared by all sets, or itself."""
+def references(sets: Iterable[ExampleSet]) -> frozenset[str]:
+    """The references that examples of these sets name."""
+    return frozenset(pair for each in sets for pair in each.pairs if pair is not None)
+
+
+def units(examples: ExampleSet, named: Container[str]) -> list[Unit]:
+    """What is drawn for each example: its reference, shared by all sets, or itself.
+
+    An example without a pair whose id is among the `named` references is that reference.
+    """
     return [
-        ("", pair) if pair is not None else (examples.name, own)
+        ("", own if pair is None else pair) if pair is not None or own in named else (examples.name, own)
         for pair, own in zip(examples.pairs, examples.ids, strict=True)
     ]
 
 
-def units_per_task(examples: ExampleSet, tasks: Int[np.ndarray, "n"], k: int) -> Int[np.ndarray, "k"]:
+def units_per_task(
+    examples: ExampleSet, named: Container[str], tasks: Int[np.ndarray, "n"], k: int
+) -> Int[np.ndarray, "k"]:
     """How many different units each task holds; below 2 nothing can be said of variation within it."""
-    drawn = units(examples)
+    drawn = units(examples, named)
     return np.array([len({drawn[i] for i in inside}) for inside in members(tasks, k)])
 
 
@@ -44,7 +54,8 @@ def bootstrap_weights(
     without any, the task keeps all of its examples.
     """
     groups: dict[tuple[int, str], dict[Unit, None]] = defaultdict(dict)
-    drawn = {name: units(examples) for name, examples in sets.items()}
+    named = references(sets.values())
+    drawn = {name: units(examples, named) for name, examples in sets.items()}
     for name in sorted(sets):
         for unit, task in zip(drawn[name], tasks[name], strict=True):
             if task != LEFT_OUT:
