@@ -15,7 +15,9 @@ from assay.runs.config import read_config
 from assay.runs.study import Study, plain, run_study
 from assay.runs.tables import read_measurements
 from assay.studies import analyse
+from assay.studies.intervals import BOOTSTRAP, NO_INTERVAL
 from assay.studies.measurements import Measurements
+from assay.studies.result import Estimate
 from tests.gradients.models import autograd_gradients
 from tests.runs.lab import Heard, Lab, rows, write_rows
 
@@ -208,3 +210,19 @@ def test_large_sets_keep_products_of_task_means(
     for ours, theirs in zip(means.result.curves, whole.result.curves, strict=True):
         assert ours.estimator == theirs.estimator
         assert ours.level.value == pytest.approx(theirs.level.value, rel=1e-6)
+
+
+def test_an_estimate_without_an_interval_has_no_bounds_in_the_file() -> None:
+    """Bounds equal to the value would read as certainty."""
+    without = Estimate(0.3, 0.3, 0.3, 0.0, "these tasks", 2, NO_INTERVAL)
+    assert plain(without) == {
+        "value": 0.3,
+        "low": None,
+        "high": None,
+        "standard_error": None,
+        "target": "these tasks",
+        "tasks": 2,
+        "method": NO_INTERVAL,
+    }
+    known = Estimate(0.3, 0.1, 0.5, 0.1, "these tasks", 2, BOOTSTRAP)
+    assert (plain(known)["low"], plain(known)["high"]) == (0.1, 0.5)

@@ -37,11 +37,13 @@ from assay.runs.inputs import (
     read_sets,
     tokenise_sets,
 )
-from assay.runs.measure import Estimate, estimate, finished, measure
+from assay.runs.measure import Estimate as Expected
+from assay.runs.measure import estimate, finished, measure
 from assay.runs.tables import write_tables
 from assay.studies import analyse
+from assay.studies.intervals import has_interval
 from assay.studies.measurements import CheckpointMeasurements, Measurements
-from assay.studies.result import StudyResult, Verdict
+from assay.studies.result import Estimate, StudyResult, Verdict
 
 SETTINGS = "settings.json"
 
@@ -173,7 +175,11 @@ def run_study(
 
 
 def plain(value: Any) -> Any:
-    """A result as JSON values; a number that is not finite (an interval without bounds) becomes null."""
+    """A result as JSON values; a number that is not finite becomes null, and so do the bounds and the error
+    of an estimate without an interval."""
+    if isinstance(value, Estimate) and not has_interval(value):
+        unknown = dict.fromkeys(("low", "high", "standard_error"))
+        return {**dataclasses.asdict(value), **unknown}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -237,7 +243,7 @@ def _write_inputs(out: Path, config: StudyConfig, rejects: Sequence[Reject]) -> 
 def _about(
     session: Session,
     checkpoints: tuple[Checkpoint, ...],
-    expected: Estimate,
+    expected: Expected,
     settings: dict[str, Any],
     config: StudyConfig,
     command: str | None,
