@@ -193,7 +193,16 @@ DEFAULT_ESTIMATOR = "ratio_of_sums"
 
 
 def estimator_named(name: str) -> Estimator:
-    """The row called `name`; ConfigError names the rows there are."""
+    """The row called `name`, for verdicts to rest on; ConfigError names the rows there are.
+
+    The baseline is refused: a loss lies on one side of 0 whatever the data does, so it could only say harm.
+    """
+    if name == BASELINE:
+        raise ConfigError(
+            f"{name} has no 0 to help or harm against, so no verdict can rest on it; it stands beside every "
+            "other estimator in the report."
+        )
     if name not in ESTIMATORS:
-        raise ConfigError(f"There is no estimator {name!r}; choose one of {', '.join(ESTIMATORS)}.")
+        choice = ", ".join(row for row in ESTIMATORS if row != BASELINE)
+        raise ConfigError(f"There is no estimator {name!r}; choose one of {choice}.")
     return ESTIMATORS[name]

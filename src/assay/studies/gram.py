@@ -21,15 +21,16 @@ def mean_sqnorms(
 ) -> Float[np.ndarray, "b k"]:
     """‖Σ w_i g_i / Σ w_i‖² for every weighting and task; 0 where a task has no example.
 
-    `gram` holds products of examples, or of the means of tasks in sorted order (`of_task_means`). The means
-    of tasks cannot be reweighted from within: then only the weight of whole tasks enters.
+    `gram` holds products of examples, or of the means of tasks in sorted order (`of_task_means`, of the large
+    sets of a study alone). The means of tasks cannot be reweighted from within: then only the weight of whole
+    tasks enters.
     """
     order = sorted(set(labels), key=lambda label: label or "")
-    if of_task_means and gram.shape[0] == len(order):
+    if gram.shape[0] == len(labels):
+        rows = np.arange(len(labels))
+    elif of_task_means and gram.shape[0] == len(order):
         place = {label: row for row, label in enumerate(order)}
         rows = np.array([place[label] for label in labels])
-    elif gram.shape[0] == len(labels):
-        rows = np.arange(len(labels))
     else:
         raise NumericsError(
             f"The products within a set have {gram.shape[0]} rows, but the set has {len(labels)} examples "

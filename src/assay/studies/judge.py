@@ -31,6 +31,7 @@ def judge(replicates: Replicates, compared: Comparison, margin: float, confidenc
     like = 0.0 if control_effect is None else margin * abs(control_effect.value)
     vs_zero = versus_zero(effect, like)
     vs_control = None if compared.control is None else versus_control(difference, like)
+    beside_control = vs_control == "undecided" and difference is not None
     unsaid = Verdict(
         probe_set=compared.probe_set,
         query_set=compared.query_set,
@@ -45,8 +46,8 @@ def judge(replicates: Replicates, compared: Comparison, margin: float, confidenc
         difference=difference,
         margin=None if compared.control is None else margin,
         flags=tuple(verdict_flags(replicates, compared, confidence)),
-        settle=_settle(replicates, compared, vs_control == "undecided", like, confidence)
-        if "undecided" in (vs_control, vs_zero)
+        settle=_settle(replicates, compared, beside_control, like, confidence)
+        if beside_control or vs_zero == "undecided"
         else None,
     )
     sentence = verdict_sentence(
