@@ -64,6 +64,13 @@ def test_labels_from_a_mapping_file(tmp_path: Path) -> None:
     require_tasks(with_tasks(examples, files[0]), "eval")
 
 
+def test_a_mapping_that_speaks_of_no_example_is_an_error(tmp_path: Path) -> None:
+    """Ids of another file would otherwise leave everything without a label, as if none had been given."""
+    file = write(tmp_path / "map.json", json.dumps({"elsewhere": "sums"}))
+    with pytest.raises(DataError, match=r"none of its 1 id is the id of an example, such as 1 \(f\.jsonl"):
+        with_tasks((said("p", id="1"),), file)
+
+
 @pytest.mark.parametrize(
     "content", ["id,task\n1,a\n1,b\n", "id,task\n1,\n", "id,task\n1\n", '{"1": ["a"]}', '{"1": 1.5}', "{"]
 )

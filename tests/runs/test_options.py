@@ -167,6 +167,21 @@ def test_what_was_trained_on_is_refused_dropped_or_kept(lab: Lab, tmp_path: Path
     assert len(kept.measurements.query_sets["queries"]) == 12
 
 
+def test_bad_rows_of_the_training_data_are_set_aside_aloud(lab: Lab, tmp_path: Path) -> None:
+    """They could not be held against anything, so a person must hear of them."""
+    train = write_rows(tmp_path / "train.jsonl", rows("plain", 60, 1))
+    train.write_text(train.read_text() + '{"broken\n')
+    config = lab.config(train_data=str(train), on_bad_rows="skip", steps=[6])
+    heard = Heard()
+    run_study(config, out=tmp_path / "out", progress=heard)
+    rejects = [json.loads(line) for line in (tmp_path / "out" / "rejects.jsonl").read_text().splitlines()]
+    assert [(one["file"], one["row"]) for one in rejects] == [(str(train), 4)]
+    assert any(str(train) in note and "set aside" in note for note in heard.notes)
+    write_rows(train, rows("plain", 60, 1))
+    run_study(config, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "rejects.jsonl").exists()
+
+
 def test_a_table_without_header_is_read_by_columns(lab: Lab, tmp_path: Path) -> None:
     table = tmp_path / "next.tsv"
     table.write_text("".join(f"next {n}?\\nNow.\t{n + 1}\tit follows {n}\n" for n in range(20, 24)))

@@ -16,7 +16,7 @@ from scipy import sparse
 from assay.data.example import Example
 from assay.data.fields import RowError, label
 from assay.data.tables import BadRow, read_rows
-from assay.data.texts import folded, prompt_text
+from assay.data.texts import counted, folded, prompt_text
 from assay.errors import ConfigError, DataError
 
 CLUSTER = re.compile(r"cluster:(\d+)")
@@ -45,7 +45,7 @@ def with_tasks(examples: Iterable[Example], tasks: str | Path) -> tuple[Example,
     asked = CLUSTER.fullmatch(str(tasks))
     if asked is not None:
         return cluster_tasks(tuple(examples), int(asked[1]))
-    return tasks_from(examples, read_mapping(tasks))
+    return _mapped(tuple(examples), tasks)
 
 
 def read_mapping(path: str | Path) -> dict[str, str]:
@@ -74,6 +74,17 @@ def read_mapping(path: str | Path) -> dict[str, str]:
 def tasks_from(examples: Iterable[Example], mapping: Mapping[str, str]) -> tuple[Example, ...]:
     """Examples with the tasks of `mapping`; an id that is not in it keeps its own label."""
     return tuple(replace(example, task=mapping.get(example.id, example.task)) for example in examples)
+
+
+def _mapped(examples: Sequence[Example], path: str | Path) -> tuple[Example, ...]:
+    """`tasks_from` a file; DataError where it speaks of none of the examples."""
+    mapping = read_mapping(path)
+    if examples and not any(example.id in mapping for example in examples):
+        raise DataError(
+            f"{path}: none of its {counted(len(mapping), 'id')} is the id of an example, such as "
+            f"{examples[0].id} ({examples[0].source})."
+        )
+    return tasks_from(examples, mapping)
 
 
 def cluster_tasks(examples: Sequence[Example], clusters: int, seed: int = 0) -> tuple[Example, ...]:

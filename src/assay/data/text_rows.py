@@ -48,7 +48,12 @@ def jsonl_rows(handle: Bytes) -> Iterator[Row]:
         except UnicodeDecodeError as error:
             yield row, BadRow(_not_utf8(error), _shown(data))
         except json.JSONDecodeError as error:
-            yield row, BadRow(f"broken JSON: {error.msg} at character {error.pos + 1}", _shown(data))
+            yield (
+                row,
+                BadRow(
+                    f"broken JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1}", _shown(data)
+                ),
+            )
         except BROKEN_JSON as error:
             yield row, BadRow(f"broken JSON: {first_line(error)}", _shown(data))
 

@@ -59,7 +59,7 @@ def read_sets(config: StudyConfig) -> tuple[dict[str, dict[str, list[Example]]],
             rejects += found.rejects
             notes += found.notes
     _label(sets, config, notes)
-    _leave_out_trained(sets, config, notes)
+    rejects += _leave_out_trained(sets, config, notes)
     if config.limit:
         for entries_of in sets.values():
             for name, examples in entries_of.items():
@@ -191,7 +191,10 @@ def _label(sets: dict[str, dict[str, list[Example]]], config: StudyConfig, notes
         counts = Counter(example.task for role, name in places for example in sets[role][name])
         notes.append(
             f"Tasks by {config.tasks}: "
-            + ", ".join(f"{task} ({count})" for task, count in sorted(counts.items(), key=str))
+            + ", ".join(
+                f"{'no task' if task is None else task} ({count})"
+                for task, count in sorted(counts.items(), key=str)
+            )
             + "."
         )
     if not any(example.task for role, name in places for example in sets[role][name]):
@@ -213,11 +216,13 @@ def _label(sets: dict[str, dict[str, list[Example]]], config: StudyConfig, notes
 
 def _leave_out_trained(
     sets: dict[str, dict[str, list[Example]]], config: StudyConfig, notes: list[str]
-) -> None:
-    """Hold probes and queries against the training data."""
+) -> tuple[Reject, ...]:
+    """Hold probes and queries against the training data; its rejects, which could not be compared."""
     if not config.train_data or config.on_trained == "keep":
-        return
-    trained = [example for entry in config.train_data for example in read_file(entry, config).examples]
+        return ()
+    found = [read_file(entry, config) for entry in config.train_data]
+    trained = [example for one in found for example in one.examples]
+    notes += [note for one in found for note in one.notes]
     others = {
         f"{role} set {name}": examples for role, names in sets.items() for name, examples in names.items()
     }
@@ -242,6 +247,7 @@ def _leave_out_trained(
             if not names[name]:
                 raise DataError(f"{role} set {name}: every example was trained on, so nothing is left of it.")
     notes += overlap_notes(matches)
+    return tuple(reject for one in found for reject in one.rejects)
 
 
 def _first_of_each_task(examples: Iterable[Example], limit: int) -> list[Example]:

@@ -234,10 +234,13 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def _write_inputs(out: Path, config: StudyConfig, rejects: Sequence[Reject]) -> None:
-    """The settings that replay the study and, if there are any, the rows it could not use."""
+    """The settings that replay the study and, if there are any, the rows it could not use; those of an
+    earlier run into the same folder are no more."""
     write_text(out / "config.yaml", config_text(config))
     if rejects:
         write_rejects(out / "rejects.jsonl", rejects)
+    else:
+        (out / "rejects.jsonl").unlink(missing_ok=True)
 
 
 def _about(
