@@ -325,7 +325,7 @@ def test_a_run_that_learned_otherwise_is_warned_of(lab: Lab) -> None:
 
 
 def test_excluded_pairs_need_a_reason(lab: Lab, tmp_path: Path) -> None:
-    """Same pair, a probe made from the query itself, or equal content up to white space; else nothing."""
+    """Same pair, one made from the other itself, or equal content up to white space; else nothing."""
 
     def row(own: str, pair: str | None, prompt: str, completion: str) -> dict[str, Any]:
         return {"id": own, "pair": pair, "task": "t", "prompt": prompt, "completion": completion}
@@ -346,14 +346,25 @@ def test_excluded_pairs_need_a_reason(lab: Lab, tmp_path: Path) -> None:
             row("q2", None, "7", "y"),
             row("q3", None, "3 4", "x"),
             row("q4", None, "8", "y"),
+            row("q5", "c", "9", "y"),
+            row("q6", None, "2", "y"),
         ],
     )
+    heard = Heard()
     done = run_study(
-        lab.config(probes={"p": str(probes)}, control={}, queries={"q": str(queries)}, steps=[6])
+        lab.config(probes={"p": str(probes)}, control={}, queries={"q": str(queries)}, steps=[6]),
+        progress=heard,
     )
     marked = done.measurements.excluded["p", "q"]
-    assert np.argwhere(marked).tolist() == [[0, 0], [1, 1], [2, 2]]
-    assert done.result.excluded_pairs == 3
+    assert np.argwhere(marked).tolist() == [[0, 0], [1, 1], [2, 2], [2, 4]]
+    assert done.result.excluded_pairs == 4
+    assert any(note.startswith("p: 1 probe with the prompt of a query of q") for note in heard.notes)
+
+
+def test_probes_that_ask_what_no_query_asks_need_no_note(lab: Lab) -> None:
+    heard = Heard()
+    run_study(lab.config(steps=[6]), progress=heard)
+    assert not any("with the prompt of a query" in note for note in heard.notes)
 
 
 def test_tokens_are_those_the_renderer_makes(lab: Lab, whole: Study) -> None:

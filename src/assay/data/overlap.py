@@ -39,7 +39,7 @@ def trained_on(train: Iterable[Example], others: Mapping[str, Iterable[Example]]
             if same is not None:
                 matches.append(Match(name, example.id, same, "content"))
                 continue
-            asked = prompts.get(prompt_key(example)) if _has_prompt(example) else None
+            asked = prompts.get(prompt_key(example)) if has_prompt(example) else None
             if asked is not None:
                 matches.append(Match(name, example.id, asked, "prompt"))
     return tuple(matches)
@@ -58,7 +58,8 @@ def overlap_notes(matches: Iterable[Match]) -> tuple[str, ...]:
     )
 
 
-def _has_prompt(example: Example) -> bool:
+def has_prompt(example: Example) -> bool:
+    """False for plain text, of which everything is a completion."""
     if example.rendering == "tokens":
         return bool(example.labels) and example.labels[0] < 0
     return len(example.messages) > 1

@@ -4,7 +4,7 @@ Knows no model beyond its tokenizer and the length it takes.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,11 @@ from jaxtyping import Bool
 from assay.data.columns import ColumnMapping
 from assay.data.example import Example, Reject, Tokens
 from assay.data.labels import require_tasks, with_tasks
-from assay.data.overlap import overlap_notes, trained_on
+from assay.data.overlap import has_prompt, overlap_notes, trained_on
 from assay.data.readers import ExampleSet as Read
 from assay.data.readers import read_examples
 from assay.data.render import TokenizedSet, tokenize_all
-from assay.data.texts import completion_text, content_key, counted, prompt_text
+from assay.data.texts import completion_text, content_key, counted, prompt_key, prompt_text
 from assay.errors import ConfigError, DataError
 from assay.runs.config import DataConfig, LossOn, Reading, SetConfig, StudyConfig
 from assay.studies.measurements import ExampleSet
@@ -137,7 +137,8 @@ def measured_sets(inputs: Inputs, config: StudyConfig) -> tuple[dict[str, Exampl
 def excluded_pairs(inputs: Inputs) -> dict[tuple[str, str], Bool[np.ndarray, "p q"]]:
     """Probe-query pairs that say nothing: the query is the probe's own reference, or equal in content.
 
-    A query is a probe's own reference where both carry the same `pair`, or the probe's `pair` is its id.
+    A query is a probe's own reference where both carry the same `pair`, or the `pair` of one is the id of the
+    other.
     """
     excluded = {}
     for probe_set, probes in inputs.probes.items():
@@ -145,14 +146,30 @@ def excluded_pairs(inputs: Inputs) -> dict[tuple[str, str], Bool[np.ndarray, "p 
         for query_set, queries in inputs.queries.items():
             query_contents = [content_key(example) for example in queries.examples]
             mask = np.asarray(probe_contents)[:, None] == np.asarray(query_contents)[None, :]
-            names = np.asarray([example.pair or "" for example in probes.examples])
-            for labels in (
-                [example.pair or "\0" for example in queries.examples],
-                [example.id for example in queries.examples],
-            ):
-                mask |= (names[:, None] == np.asarray(labels)[None, :]) & (names != "")[:, None]
+            ours, theirs = (
+                {"pair": [one.pair or none for one in part.examples], "id": [one.id for one in part.examples]}
+                for part, none in ((probes, "\0probe"), (queries, "\0query"))
+            )
+            for left, right in (("pair", "pair"), ("pair", "id"), ("id", "pair")):
+                mask |= np.asarray(ours[left])[:, None] == np.asarray(theirs[right])[None, :]
             excluded[probe_set, query_set] = mask
     return excluded
+
+
+def same_prompt_notes(
+    inputs: Inputs, excluded: Mapping[tuple[str, str], Bool[np.ndarray, "p q"]]
+) -> Iterator[str]:
+    """A sentence for each probe set that asks what a query set asks, where no `pair` says so."""
+    for probe_set, probes in inputs.probes.items():
+        asked = np.asarray([prompt_key(one) if has_prompt(one) else "" for one in probes.examples])
+        for query_set, queries in inputs.queries.items():
+            asking = np.asarray([prompt_key(one) for one in queries.examples])
+            same = (asked[:, None] == asking[None, :]) & ~excluded[probe_set, query_set]
+            if count := int(same.any(axis=1).sum()):
+                yield (
+                    f"{probe_set}: {counted(count, 'probe')} with the prompt of a query of {query_set} and "
+                    "another completion; give both the same `pair` to leave such pairs out."
+                )
 
 
 def read_file(entry: SetConfig, config: DataConfig, *, limit: int | None = None) -> Read:

@@ -35,6 +35,7 @@ from assay.runs.inputs import (
     measured_sets,
     part_digest_fields,
     read_sets,
+    same_prompt_notes,
     tokenise_sets,
 )
 from assay.runs.measure import Estimate as Expected
@@ -123,7 +124,8 @@ def run_study(
     if warning:
         progress.note(warning)
     inputs = tokenise_sets(config, sets, session.tokenizer, context_length(session.model.config))
-    for note in inputs.notes:
+    excluded = excluded_pairs(inputs)
+    for note in (*inputs.notes, *same_prompt_notes(inputs, excluded)):
         progress.note(note)
 
     settings = _settings(session, inputs, config)
@@ -162,7 +164,7 @@ def run_study(
         memory_bytes=memory,
         progress=progress,
     )
-    measurements = Measurements(probes, queries, config.control_name, checkpoints, excluded_pairs(inputs))
+    measurements = Measurements(probes, queries, config.control_name, checkpoints, excluded)
     about = _about(session, trajectory.checkpoints, expected, settings, config, command, began)
     result = analyse(
         measurements, estimator=config.estimator, margin=config.margin, design=config.design, about=about
