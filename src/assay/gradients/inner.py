@@ -96,7 +96,7 @@ def dot(ours: Gradients, theirs: Gradients) -> Float[Tensor, "n m"]:
 def squared_norms(gradients: Gradients) -> Float[Tensor, "n"]:
     """‖g‖² of every example, float64."""
     if isinstance(gradients, DenseGradients):
-        return gradients.values.square().sum(1, dtype=torch.float64)
+        return torch.linalg.vector_norm(gradients.values, dim=1).double().square()
     norms = []
     for example in range(gradients.examples):
         alone = tuple(
