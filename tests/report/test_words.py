@@ -52,6 +52,12 @@ def test_places_show_two_digits_of_a_typical_half_width() -> None:
     assert words.places_for([]) == 3
 
 
+def test_an_interval_on_one_side_of_zero_is_seen_to_be_there() -> None:
+    assert words.interval(estimate(0.0804, 0.08), 2) == "[+0.0004, +0.16]"
+    assert words.interval(estimate(-0.2, 0.1999), 2) == "[−0.40, −0.0001]"
+    assert words.interval(estimate(0.0, 0.001), 2) == "[0.00, 0.00]"
+
+
 def test_an_estimate_that_says_it_has_no_interval_shows_none() -> None:
     alone = replace(estimate(0.1, 0.0), method="no interval: fewer than two probes or queries in a task")
     assert not words.has_interval(alone)

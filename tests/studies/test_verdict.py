@@ -85,6 +85,8 @@ def test_the_sentence_carries_the_numbers_that_the_verdict_rests_on() -> None:
         (2e-8, 1e-8, "2.0e-08 [1.0e-08, 3.0e-08]"),
         (-0.001, 0.3, "0.00 [−0.30, 0.30]"),
         (0.2, 0.0, "0.2000 [0.2000, 0.2000]"),
+        (0.0804, 0.08, "0.08 [0.0004, 0.16]"),
+        (-0.2, 0.1999, "−0.20 [−0.40, −0.0001]"),
     ],
 )
 def test_a_number_is_written_as_finely_as_its_interval_deserves(

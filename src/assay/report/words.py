@@ -110,9 +110,15 @@ def has_interval(estimate: Estimate) -> bool:
 
 
 def interval(estimate: Estimate, places: int = 3) -> str:
+    """Both ends; one close to 0 with the decimals it takes to be seen on its side, where both lie on one."""
     if not has_interval(estimate):
         return "[no interval]"
-    return f"[{number(estimate.low, places)}, {number(estimate.high, places)}]"
+    one_sided = estimate.low > 0 or estimate.high < 0
+    low, high = (
+        number(end, -math.floor(math.log10(abs(end))) if one_sided and round(end, places) == 0 else places)
+        for end in (estimate.low, estimate.high)
+    )
+    return f"[{low}, {high}]"
 
 
 def count(amount: int, noun: str) -> str:

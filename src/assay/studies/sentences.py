@@ -10,10 +10,18 @@ PLACES: dict[Context, str] = {"in-task": "within a task", "cross-task": "across 
 
 
 def number(estimate: Estimate) -> str:
-    """Value and interval with as many decimals as the interval's width deserves: "0.41 [0.33, 0.49]"."""
+    """Value and interval with as many decimals as the interval's width deserves: "0.41 [0.33, 0.49]".
+
+    An end close to 0 is given those it takes to be seen on its side: "0.08 [0.004, 0.16]".
+    """
     half = max((estimate.high - estimate.low) / 2, abs(estimate.value) / 1000)
     digits = max(2 if half < 1 else 0, -_magnitude(half / 2))
-    value, low, high = (_signed(x, digits) for x in (estimate.value, estimate.low, estimate.high))
+    one_sided = estimate.low > 0 or estimate.high < 0
+    value = _signed(estimate.value, digits)
+    low, high = (
+        _signed(end, max(digits, -_magnitude(abs(end))) if one_sided and round(end, digits) == 0 else digits)
+        for end in (estimate.low, estimate.high)
+    )
     return f"{value} [{low}, {high}]" if has_interval(estimate) else f"{value} (no interval)"
 
 
