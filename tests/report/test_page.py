@@ -106,6 +106,13 @@ def test_every_verdict_and_flag_is_said(full: Path) -> None:
     assert all(flag.sentence in text for flag in result.flags)
 
 
+def test_an_effect_within_the_margin_is_not_called_absent(full: Path) -> None:
+    """`none` is smaller than a share of the control's effect, and may well be known to differ from zero."""
+    page = full.read_text(encoding="utf-8")
+    assert "next to none" in page
+    assert "no effect" not in page
+
+
 def test_numbers_of_a_card_are_those_of_the_verdict(full: Path) -> None:
     text = _Page(full.read_text(encoding="utf-8")).text
     verdict = next(v for v in make_study(**_FULL).verdicts if v.context == "cross-task" and v.difference)

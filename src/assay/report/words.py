@@ -28,7 +28,7 @@ SYMBOLS = {
     "undecided": "?",
 }
 TONES = {"better": "good", "helps": "good", "worse": "bad", "harms": "bad", "like": "even", "none": "even"}
-PHRASES = {"none": "no effect"}
+PHRASES = {"none": "next to none"}
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -190,7 +190,7 @@ def _tally(context: Context, verdicts: Sequence[Verdict], result: StudyResult) -
         "like": (f"does as much as {rival}", f"do as much as {rival}"),
         "worse": (f"does less than {rival}", f"do less than {rival}"),
         "helps": ("helps", "help"),
-        "none": ("has no effect", "have no effect"),
+        "none": ("does next to nothing", "do next to nothing"),
         "harms": ("harms", "harm"),
         "undecided": ("stays undecided", "stay undecided"),
     }
