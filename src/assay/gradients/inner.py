@@ -96,7 +96,8 @@ def dot(ours: Gradients, theirs: Gradients) -> Float[Tensor, "n m"]:
 def squared_norms(gradients: Gradients) -> Float[Tensor, "n"]:
     """‖g‖² of every example, float64."""
     if isinstance(gradients, DenseGradients):
-        return torch.linalg.vector_norm(gradients.values, dim=1).double().square()
+        lengths: Tensor = torch.linalg.vector_norm(gradients.values, dim=1)
+        return lengths.double().square()
     norms = []
     for example in range(gradients.examples):
         alone = tuple(
