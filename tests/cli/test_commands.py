@@ -201,6 +201,13 @@ def test_verify_takes_a_step_and_a_dtype(lab: Lab, assay: Assay) -> None:
     assert assay(*verify(lab, "--step", 3)).code == 2
 
 
+def test_verify_runs_the_model_as_the_study_would(lab: Lab, assay: Assay) -> None:
+    """What is verified is what is measured: the same attention, the same checkpointing."""
+    found = assay(*verify(lab, "--attention", "eager", "--gradient-checkpointing"))
+    assert found.code == 0, found.out + found.err
+    assert assay(*verify(lab, "--attention", "none-such")).code == 2
+
+
 def test_verify_fails_when_a_gradient_is_lost(
     lab: Lab, assay: Assay, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,22 @@ TokenBudget = Annotated[
     int | None,
     typer.Option(metavar="N", rich_help_panel=COMPUTE, help="Tokens of a padded batch (2048)."),
 ]
+Attention = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", rich_help_panel=COMPUTE, help="transformers' attention: sdpa, eager …"),
+]
+Quantize = Annotated[
+    str | None,
+    typer.Option(metavar="4bit", rich_help_panel=COMPUTE, help="Load the base as QLoRA does."),
+]
+GradientCheckpointing = Annotated[
+    bool | None,
+    typer.Option("--gradient-checkpointing", rich_help_panel=COMPUTE, help="Less memory, more time."),
+]
+AllowPickle = Annotated[
+    bool | None,
+    typer.Option("--allow-pickle", rich_help_panel=COMPUTE, help="Load .bin weights (tensors only)."),
+]
 BaseModel = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="The base model, where the run's own path has moved."),

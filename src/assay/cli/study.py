@@ -12,6 +12,8 @@ from assay.cli.options import (
     COMPUTE,
     LEARN,
     READ,
+    AllowPickle,
+    Attention,
     BaseModel,
     ChatTemplate,
     Columns,
@@ -19,10 +21,12 @@ from assay.cli.options import (
     Device,
     Dtype,
     Format,
+    GradientCheckpointing,
     LossOn,
     MaxLength,
     OnBadRows,
     Prompt,
+    Quantize,
     Render,
     TokenBudget,
     Unescape,
@@ -150,22 +154,10 @@ def study(
             metavar="X", rich_help_panel=COMPUTE, help="Memory for gradients (half of what is free)."
         ),
     ] = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", rich_help_panel=COMPUTE, help="transformers' attention: sdpa, eager …"),
-    ] = None,
-    quantize: Annotated[
-        str | None,
-        typer.Option(metavar="4bit", rich_help_panel=COMPUTE, help="Load the base as QLoRA does."),
-    ] = None,
-    gradient_checkpointing: Annotated[
-        bool | None,
-        typer.Option("--gradient-checkpointing", rich_help_panel=COMPUTE, help="Less memory, more time."),
-    ] = None,
-    allow_pickle: Annotated[
-        bool | None,
-        typer.Option("--allow-pickle", rich_help_panel=COMPUTE, help="Load .bin weights (tensors only)."),
-    ] = None,
+    attention: Attention = None,
+    quantize: Quantize = None,
+    gradient_checkpointing: GradientCheckpointing = None,
+    allow_pickle: AllowPickle = None,
 ) -> None:
     """Will a data strategy help, within a task and across tasks? No retraining.
 

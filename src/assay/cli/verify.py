@@ -8,6 +8,8 @@ from rich.table import Table
 
 from assay.cli.console import Terminal, output
 from assay.cli.options import (
+    AllowPickle,
+    Attention,
     BaseModel,
     ChatTemplate,
     Columns,
@@ -15,6 +17,7 @@ from assay.cli.options import (
     Device,
     Dtype,
     Format,
+    GradientCheckpointing,
     LossOn,
     MaxLength,
     OnBadRows,
@@ -50,6 +53,9 @@ def verify(
     device: Device = None,
     dtype: Dtype = None,
     token_budget: TokenBudget = None,
+    attention: Attention = None,
+    gradient_checkpointing: GradientCheckpointing = None,
+    allow_pickle: AllowPickle = None,
 ) -> None:
     """Check the gradients on your model and data against slower ways.
 
@@ -62,7 +68,10 @@ def verify(
     from assay.runs.verify import verify as run
 
     trajectory = Trajectory.discover(
-        checkpoints, base_model=base_model, steps=None if step is None else [step]
+        checkpoints,
+        base_model=base_model,
+        steps=None if step is None else [step],
+        allow_pickle=bool(allow_pickle),
     )
     of_data = {name: value for name, value in given.items() if name in DataConfig.model_fields}
     found = run(
@@ -73,6 +82,9 @@ def verify(
         count=count,
         device=device or "auto",
         dtype=dtype or "auto",
+        attention=attention,
+        gradient_checkpointing=bool(gradient_checkpointing),
+        allow_pickle=bool(allow_pickle),
         token_budget=token_budget or 2048,
         progress=Terminal(),
     )

@@ -20,6 +20,9 @@ def verify(
     count: int = 4,
     device: str = "auto",
     dtype: str = "auto",
+    attention: str | None = None,
+    gradient_checkpointing: bool = False,
+    allow_pickle: bool = False,
     token_budget: int = 2048,
     progress: Progress = SILENT,
 ) -> list[Check]:
@@ -27,7 +30,14 @@ def verify(
     files. Raises AssayError of the fitting kind for whatever a person can mend.
     """
     found = {file: read_file(SetConfig(file=file), config, limit=count) for file in (probes, queries)}
-    session = Session.open(trajectory, device=device, dtype=dtype)
+    session = Session.open(
+        trajectory,
+        device=device,
+        dtype=dtype,
+        attention=attention,
+        allow_pickle=allow_pickle,
+        gradient_checkpointing=gradient_checkpointing,
+    )
     tokens: dict[str, tuple[Tokens, ...]] = {}
     for file, read in found.items():
         tokenised = tokenise(
