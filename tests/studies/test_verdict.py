@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from assay.studies.analyse import analyse
+from assay.studies.judge import yardstick
 from assay.studies.measurements import Measurements
 from assay.studies.result import Context, Estimate, StudyResult, Verdict
 from assay.studies.sentences import number
@@ -196,3 +197,11 @@ def test_good_minus_bad_responses_is_reported_as_a_paired_contrast() -> None:
     assert found.difference.value == pytest.approx(0.2)
     assert found.sentence.startswith("clarify lifts pos more than neg within a task: difference 0.20")
     assert {c.probe_set for c in result.contrasts} == {"clarify", "plain"}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(0.02, 0.06, 0.008), (-0.06, -0.02, 0.008), (-0.01, 0.09, 0.0)]
+)
+def test_a_control_that_may_do_nothing_is_no_yardstick(low: float, high: float, expected: float) -> None:
+    assert yardstick(estimate(low, high), 0.2) == pytest.approx(expected)
+    assert yardstick(None, 0.2) == 0

@@ -15,19 +15,20 @@ def verdict_table(result: StudyResult) -> Table:
     """One row a verdict, at most 80 columns; flags are the numbers that `summary_lines` explains."""
     verdicts = words.main_verdicts(result)
     numbers = _flag_numbers(result)
-    places = words.places_for(v.effect for v in verdicts)
+    places = words.places_for(v.difference or v.effect for v in verdicts)
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold", pad_edge=False)
-    lead = "vs control" if any(v.vs_control for v in verdicts) else "vs zero"
+    beside = any(v.vs_control for v in verdicts)
+    lead = "vs control" if beside else "vs zero"
     table.add_column("strategy", max_width=10, no_wrap=True, overflow="ellipsis")
     table.add_column("on", max_width=8, no_wrap=True, overflow="ellipsis")
     table.add_column("task", no_wrap=True)
     table.add_column(lead, no_wrap=True)
-    table.add_column("effect [95%]", no_wrap=True, justify="right")
-    table.add_column("when", no_wrap=True)
+    table.add_column(f"{'difference' if beside else 'effect'} [95%]", no_wrap=True, justify="right")
+    table.add_column("by itself" if beside else "when", no_wrap=True)
     table.add_column("flag", overflow="fold", min_width=4)
     control = words.control_of(result)
     for verdict in verdicts:
-        table.add_row(*_row(verdict, verdict.probe_set == control, places, numbers))
+        table.add_row(*_row(verdict, verdict.probe_set == control, beside, places, numbers))
     return table
 
 
@@ -54,7 +55,11 @@ def _flag_numbers(result: StudyResult) -> dict[str, int]:
     return {code: index + 1 for index, code in enumerate(codes)}
 
 
-def _row(verdict: Verdict, is_control: bool, places: int, numbers: dict[str, int]) -> list[RenderableType]:
+def _row(
+    verdict: Verdict, is_control: bool, beside: bool, places: int, numbers: dict[str, int]
+) -> list[RenderableType]:
+    """Beside a control the number is the difference from it, and the last word is on the effect by itself."""
+    shown = verdict.difference if beside else verdict.effect
     word = words.outcome(verdict)
     style = _STYLES.get(words.TONES.get(word, ""), "dim")
     said = f"{words.SYMBOLS[word]} {words.PHRASES.get(word, word)}"
@@ -64,7 +69,11 @@ def _row(verdict: Verdict, is_control: bool, places: int, numbers: dict[str, int
         Text(words.label(verdict.query_set)),
         Text("in" if verdict.context == "in-task" else "cross"),
         Text("(control)", style="dim") if is_control else Text(said, style=style),
-        Text(f"{words.number(verdict.effect.value, places)} {words.interval(verdict.effect, places)}"),
-        Text("" if verdict.when == "undecided" else verdict.when),
+        Text("" if shown is None else f"{words.number(shown.value, places)} {words.interval(shown, places)}"),
+        Text(
+            words.PHRASES.get(verdict.vs_zero, verdict.vs_zero)
+            if beside
+            else ("" if verdict.when == "undecided" else verdict.when)
+        ),
         Text(flags),
     ]

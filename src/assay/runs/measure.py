@@ -48,7 +48,7 @@ class Estimate:
             f"{self.examples:,} examples ({self.tokens:,} tokens) at {self.checkpoints} "
             f"{'checkpoint' if self.checkpoints == 1 else 'checkpoints'}{again}: about "
             f"{_duration(self.seconds)}, {_size(self.model_bytes)} for the model and "
-            f"{_size(self.gradient_bytes)} for gradients."
+            f"{_size(self.gradient_bytes)} for gradients, besides the activations of a batch."
         )
 
 

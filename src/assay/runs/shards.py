@@ -56,7 +56,7 @@ def read_shard(path: Path, fingerprint: str) -> CheckpointMeasurements | None:
                 kind = key.split(".")[0]
                 label = tuple(labels) if kind == "dot" else labels[0]
                 found[kind][label] = file.get_tensor(key)
-    except (SafetensorError, OSError):
+    except (SafetensorError, OSError, KeyError, ValueError):
         return None
     fields: dict[str, Any] = {**json.loads(about["position"]), **found}
     return CheckpointMeasurements(**fields)

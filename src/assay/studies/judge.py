@@ -14,7 +14,7 @@ from assay.studies.estimators import ESTIMATORS
 from assay.studies.flags import per_task, verdict_flags
 from assay.studies.intervals import has_interval
 from assay.studies.replicates import Replicates
-from assay.studies.result import Settle, Verdict
+from assay.studies.result import Estimate, Settle, Verdict
 from assay.studies.sentences import verdict_sentence
 from assay.studies.settle import components, settle, unreplicated
 from assay.studies.verdict import Comparison, timing, versus_control, versus_zero
@@ -28,7 +28,7 @@ def judge(replicates: Replicates, compared: Comparison, margin: float, confidenc
         None if draws is None else draws.combined(over, confidence)
         for draws in (compared.control_effect, compared.difference)
     )
-    like = 0.0 if control_effect is None else margin * abs(control_effect.value)
+    like = yardstick(control_effect, margin)
     vs_zero = versus_zero(effect, like)
     vs_control = None if compared.control is None else versus_control(difference, like)
     beside_control = vs_control == "undecided" and difference is not None
@@ -58,6 +58,15 @@ def judge(replicates: Replicates, compared: Comparison, margin: float, confidenc
         undesired=replicates.measured.query_sets[compared.query_set].direction == "undesired",
     )
     return replace(unsaid, sentence=sentence)
+
+
+def yardstick(control_effect: Estimate | None, margin: float) -> float:
+    """Half the width within which nothing differs: a share of the control's effect, and nothing at all where
+    that effect may be 0, for noise is no yardstick.
+    """
+    if control_effect is None or control_effect.low <= 0 <= control_effect.high:
+        return 0.0
+    return margin * abs(control_effect.value)
 
 
 def _settle(
