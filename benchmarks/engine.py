@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -39,6 +40,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=12)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--order",
+        choices=["length", "arrival"],
+        default="length",
+        help="how both sides fill batches: as assay does, or as the examples come, as most trainers do",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument(
@@ -64,8 +71,11 @@ def sides(options: argparse.Namespace) -> dict:
     model = fixture.with_adapter(base)
     candidates = fixture.examples(options.candidates, 0, options.vocabulary)
     queries = fixture.examples(options.queries, 1, options.vocabulary)
+    if options.order == "arrival":
+        sys.modules["assay.gradients.products"].__dict__["token_budget_batches"] = arrival_batches
+    fill = arrival_batches if options.order == "arrival" else token_budget_batches
     batches = []
-    for rows in token_budget_batches([len(c) for c in candidates], 2048):
+    for rows in fill([len(c) for c in candidates], 2048):
         batch = pad([candidates[row] for row in rows])
         labels = np.where(batch.weights > 0, batch.input_ids, -100)
         arrays = (batch.input_ids, batch.attention_mask.astype(np.int64), labels)
@@ -80,6 +90,18 @@ def sides(options: argparse.Namespace) -> dict:
         products(model, {"candidates": candidates, "queries": queries}, [("candidates", "queries")])
 
     return {"plain": plain, "products": exact}
+
+
+def arrival_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Batches of at most `budget` padded tokens, filled in the order in which the examples come."""
+    batches: list[list[int]] = []
+    for row, length in enumerate(lengths):
+        longest = max((lengths[other] for other in batches[-1]), default=0) if batches else 0
+        if batches and max(longest, length) * (len(batches[-1]) + 1) <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
 
 
 def times(options: argparse.Namespace) -> dict:
@@ -135,6 +157,7 @@ def about(options: argparse.Namespace) -> dict:
         "vocabulary": options.vocabulary,
         "candidates": options.candidates,
         "queries": options.queries,
+        "order": options.order,
         "threads": options.threads,
         "device": options.device,
         "dtype": options.dtype,
