@@ -98,6 +98,13 @@ def test_the_baseline_without_gradients_may_disagree() -> None:
     assert "baseline_disagrees" in codes(differs)
 
 
+def test_the_baseline_says_nothing_about_undesired_queries() -> None:
+    for cot in (8.0, 2.0):
+        measured = with_loss(clean(), {"cot": cot, "plain": 4.0})
+        undesired = replace(measured.query_sets["eval"], direction="undesired")
+        assert "baseline_disagrees" not in codes(analyse(replace(measured, query_sets={"eval": undesired})))
+
+
 def test_checkpoints_of_opposite_sign_are_counted() -> None:
     measured = from_influences(
         {("cot", "eval"): [plane(level, seed=i) for i, level in enumerate((0.5, 0.5, 0.4, -0.2))]}, tasks=K

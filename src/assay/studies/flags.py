@@ -78,7 +78,8 @@ def verdict_flags(replicates: Replicates, compared: Comparison, confidence: floa
     yield from _denominators(replicates, compared)
     opposed = _opposed(replicates, compared, confidence)
     yield from _estimators(opposed)
-    yield from _baseline(compared, opposed.get("difference", []))
+    if replicates.measured.query_sets[compared.query_set].direction == "desired":
+        yield from _baseline(compared, opposed.get("difference", []))
     yield from _length(replicates.measured, compared, opposed.get("difference", []))
     yield from _checkpoints(compared, confidence)
 
@@ -216,6 +217,7 @@ def _estimators(opposed: dict[str, list[Opposed]]) -> Iterator[Flag]:
 
 
 def _baseline(compared: Comparison, opposed: list[Opposed]) -> Iterator[Flag]:
+    """The baseline knows no queries, so it can disagree about desired ones only."""
     if any(each.estimator.name == BASELINE for each in opposed):
         yield Flag(
             "baseline_disagrees",
