@@ -27,8 +27,8 @@ demo: $(READY)
 
 # Slow: minutes to an hour. Results are recorded in docs/benchmarks.md.
 bench: $(READY)
-	$(BIN)/python benchmarks/engine.py --vocabulary 16000
-	$(BIN)/python benchmarks/engine.py --vocabulary 128000
+	for order in arrival length; do for vocabulary in 16000 128000; do \
+		$(BIN)/python benchmarks/engine.py --order $$order --vocabulary $$vocabulary || exit; done; done
 	$(BIN)/python benchmarks/swap.py
 
 # Rebuilds the shipped base model of the embedded world from nothing (half an hour).
