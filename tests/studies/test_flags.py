@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assay.studies.analyse import analyse
-from assay.studies.flags import small_denominators
+from assay.studies.flags import effective_queries, small_denominators
 from assay.studies.measurements import Measurements
 from assay.studies.result import StudyResult
 from tests.studies.simulate import examples, from_gradients, from_influences
@@ -63,19 +63,29 @@ def test_small_denominators_are_found_by_their_share() -> None:
     norms = np.ones(K * N)
     norms[::12] = 1e-3  # … has a gradient that has nearly vanished
     measured = from_influences({("cot", "eval"): [relinf]}, tasks=K, query_norms=norms)
-    share, effective = small_denominators(measured, "cot", "eval", np.ones_like(relinf, dtype=bool))
+    share = small_denominators(measured, "cot", "eval", np.ones_like(relinf, dtype=bool))
+    effective = effective_queries(measured, "eval", np.arange(K * N))
     assert share == pytest.approx((8 * 20 + 2) / (8 * 20 + 88))
     assert effective == pytest.approx(88, rel=0.01)
     assert "small_denominators" in codes(analyse(measured, estimator="relinf"))
     assert "small_denominators" not in codes(analyse(measured, estimator="median"))
 
 
-def test_a_ratio_of_sums_that_rests_on_few_queries_says_so() -> None:
+def test_a_ratio_of_sums_that_rests_on_few_queries_says_so_once_of_each_query_set() -> None:
+    """A flag of the study: every verdict on these queries would carry the same."""
     norms = np.ones(K * N)
     norms[:3] = 1e3
-    measured = from_influences({("cot", "eval"): [plane(0.4)]}, tasks=K, query_norms=norms)
-    assert "large_queries" in codes(analyse(measured, estimator="ratio_of_sums"))
-    assert "large_queries" not in codes(analyse(measured, estimator="relinf"))
+    measured = from_influences(
+        {(name, "eval"): [plane(0.4)] for name in ("cot", "other")}, tasks=K, query_norms=norms
+    )
+    result = analyse(measured, estimator="ratio_of_sums")
+    said = [flag.sentence for flag in result.flags if flag.code == "large_queries"]
+    assert said == [
+        f"On eval, the ratio of sums rests on about 3 of {K * N} queries: those with the largest gradients."
+    ]
+    assert not any(flag.code == "large_queries" for v in result.verdicts for flag in v.flags)
+    published = analyse(measured, estimator="relinf")
+    assert "large_queries" not in {flag.code for flag in published.flags}
 
 
 def test_length_is_a_confound_where_longer_probes_lose_token_for_token() -> None:

@@ -67,7 +67,7 @@ def analyse(
         extremes=tuple(exhibits.extremes(measured, layout, estimator, extremes)),
         sets=tuple(exhibits.set_summaries(measured)),
         references=tuple(exhibits.references(measured, REFERENCES_SHOWN)),
-        flags=(*study_flags(measured, layout), *set_aside),
+        flags=(*study_flags(measured, layout, estimator), *set_aside),
         excluded_pairs=sum(int(np.sum(pairs)) for pairs in measured.excluded.values()),
         estimator=estimator,
         design=design.name if isinstance(design, Named) else design,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from assay.studies import curves
 from assay.studies.estimators import BASELINE, ESTIMATORS, Estimator
@@ -33,8 +33,8 @@ PER_TOKEN = {
 }
 
 
-def study_flags(measured: Measurements, layout: Layout) -> Iterator[Flag]:
-    """Caveats of the whole study."""
+def study_flags(measured: Measurements, layout: Layout, estimator: str) -> Iterator[Flag]:
+    """Caveats of the whole study, whose verdicts rest on `estimator`."""
     yield Flag(
         "one_trajectory",
         "All checkpoints come from one training run, so the intervals carry no run-to-run variation.",
@@ -69,6 +69,32 @@ def study_flags(measured: Measurements, layout: Layout) -> Iterator[Flag]:
                     f"{missing} of {len(examples)} examples of {examples.name} carry no task label "
                     "and are left out.",
                 )
+    if estimator == "ratio_of_sums":
+        yield from _large_queries(measured, layout)
+
+
+def _large_queries(measured: Measurements, layout: Layout) -> Iterator[Flag]:
+    """Said once of a query set: its norms are the same under every probe set."""
+    for name in measured.query_sets:
+        excluded = [measured.excluded[probe_set, name].all(axis=0) for probe_set in measured.probe_sets]
+        used = np.flatnonzero((layout.query_tasks[name] >= 0) & ~np.all(excluded, axis=0))
+        effective = effective_queries(measured, name, used)
+        if effective < EFFECTIVE_SHARE * len(used):
+            yield Flag(
+                "large_queries",
+                f"On {name}, the ratio of sums rests on about {effective:.0f} of {len(used)} queries: those "
+                "with the largest gradients.",
+            )
+
+
+def effective_queries(measured: Measurements, query_set: str, used: Int[np.ndarray, "m"]) -> float:
+    """Effective number of the queries `used` (indices) in a ratio of sums, (Σ‖g_q‖²)² / Σ‖g_q‖⁴, as a mean
+    over checkpoints."""
+    found = []
+    for at in measured.checkpoints:
+        sqnorm = at.query_sqnorm[query_set][used]
+        found.append(sqnorm.sum() ** 2 / max(float((sqnorm**2).sum()), np.finfo(float).tiny))
+    return float(np.mean(found))
 
 
 def verdict_flags(replicates: Replicates, compared: Comparison, confidence: float) -> Iterator[Flag]:
@@ -148,40 +174,31 @@ def _unmatched(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
 
 def _denominators(replicates: Replicates, compared: Comparison) -> Iterator[Flag]:
     inside = _pairs_inside(replicates, compared)
-    share, effective = small_denominators(replicates.measured, compared.probe_set, compared.query_set, inside)
-    count = int(inside.any(axis=0).sum())
+    share = small_denominators(replicates.measured, compared.probe_set, compared.query_set, inside)
     if ESTIMATORS[compared.estimator].divides_by_query and share > SMALL_SHARE:
         yield Flag(
             "small_denominators",
             f"The tenth of the queries with the smallest gradients carries {share:.0%} of all relative "
             "influence; look at the median and the ratio of sums beside it.",
         )
-    if compared.estimator == "ratio_of_sums" and effective < EFFECTIVE_SHARE * count:
-        yield Flag(
-            "large_queries",
-            f"The ratio of sums rests on about {effective:.0f} of {count} queries: those with the largest "
-            "gradients.",
-        )
 
 
 def small_denominators(
     measured: Measurements, probe_set: str, query_set: str, inside: Bool[np.ndarray, "p q"]
-) -> tuple[float, float]:
-    """Share of Σ|RelInf| (all checkpoints) on the tenth of the queries with the smallest ‖g_q‖; and the
-    effective number of queries of a ratio of sums, (Σ‖g_q‖²)² / Σ‖g_q‖⁴, as a mean over checkpoints."""
+) -> float:
+    """Share of Σ|RelInf| (all checkpoints) on the tenth of the queries with the smallest ‖g_q‖."""
     queries = np.flatnonzero(inside.any(axis=0))
     small_count = max(1, round(SMALL_QUERIES * len(queries)))
-    of_small, of_all, effective = 0.0, 0.0, []
+    of_small, of_all = 0.0, 0.0
     for at in measured.checkpoints:
         norms = at.query_sqnorm[query_set][queries]
-        effective.append(norms.sum() ** 2 / max(float((norms**2).sum()), np.finfo(float).tiny))
         alive = norms > 0
         dots = np.abs(np.where(inside, at.dot[probe_set, query_set], 0.0)[:, queries]).sum(axis=0)
         sizes = np.divide(dots, norms, out=np.zeros_like(norms), where=alive)
         order = np.argsort(np.where(alive, norms, np.inf), kind="stable")
         of_small += float(sizes[order[:small_count]].sum())
         of_all += float(sizes.sum())
-    return (of_small / of_all if of_all > 0 else 0.0), float(np.mean(effective))
+    return of_small / of_all if of_all > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
