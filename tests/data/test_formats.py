@@ -265,6 +265,21 @@ def test_ready_tokens_that_cannot_be_are_refused(record: dict[str, Any]) -> None
         read(record)
 
 
+@pytest.mark.parametrize("key", ["completion_mask", "assistant_masks"])
+@pytest.mark.parametrize("mask", [[0, 1], [0, 1, 1, 1]])
+def test_a_mask_of_another_length_than_the_tokens_is_refused(key: str, mask: list[int]) -> None:
+    """Alone, beside the other mask, and beside labels, which would go before it."""
+    other = ({"completion_mask", "assistant_masks"} - {key}).pop()
+    for beside in ({}, {other: [0, 1, 1]}, {"labels": [-100, 8, 9]}):
+        with pytest.raises(RowError, match=f"'{key}' has a length of {len(mask)}, but there are 3"):
+            read({"input_ids": [7, 8, 9], key: mask, **beside})
+
+
+def test_both_masks_together_learn_what_both_allow() -> None:
+    both = {"completion_mask": [0, 1, 1], "assistant_masks": [1, 0, 1]}
+    assert read({"input_ids": [7, 8, 9], **both}).labels == (-100, -100, 9)
+
+
 @pytest.mark.parametrize(
     ("record", "reason"),
     [

@@ -52,18 +52,17 @@ def read_tokens(record: Record, options: Options) -> list[Draft]:
     ids = _integers(record, "input_ids")
     if min(ids) < 0:
         raise RowError("field 'input_ids' holds a negative number")
-    masks = [key for key in ("completion_mask", "assistant_masks") if present(record, key)]
+    masks = [
+        _as_long(ids, _integers(record, key), key)
+        for key in ("completion_mask", "assistant_masks")
+        if present(record, key)
+    ]
     if present(record, "labels"):
-        labels = _integers(record, "labels")
-    elif masks:
-        learned = zip(*(_integers(record, key) for key in masks), strict=False)
-        labels = tuple(
-            token if all(flags) else IGNORED_LABEL for token, flags in zip(ids, learned, strict=False)
-        )
+        labels = _as_long(ids, _integers(record, "labels"), "labels")
     else:
-        labels = ids
-    if len(labels) != len(ids):
-        raise RowError(f"{len(ids)} input_ids but {len(labels)} labels")
+        labels = tuple(
+            token if all(flags) else IGNORED_LABEL for token, *flags in zip(ids, *masks, strict=True)
+        )
     if present(record, "attention_mask"):
         ids, labels = _unpadded(ids, labels, _integers(record, "attention_mask"))
     for place, (token, wanted) in enumerate(zip(ids, labels, strict=True)):
@@ -75,6 +74,12 @@ def read_tokens(record: Record, options: Options) -> list[Draft]:
     if all(wanted == IGNORED_LABEL for wanted in labels[1:]):
         raise RowError("no token is learned: every label after the first is -100")
     return [Draft(rendering="tokens", input_ids=ids, labels=labels)]
+
+
+def _as_long(ids: tuple[int, ...], values: tuple[int, ...], key: str) -> tuple[int, ...]:
+    if len(values) != len(ids):
+        raise RowError(f"field '{key}' has a length of {len(values)}, but there are {len(ids)} input_ids")
+    return values
 
 
 def _unpadded(
