@@ -104,7 +104,7 @@ def test_a_file_that_cannot_be_used(
         (["--token-budget", "0"], "--token-budget"),
         (["--memory-gb", "0"], "--memory-gb"),
         (["--tasks", "cluster:999"], "cluster:999"),
-        (["--tasks", "cluster:x"], "cluster:x"),
+        (["--tasks", "cluster:x"], "--tasks cluster:x: give the number of clusters"),
         (["--tasks", "nowhere.csv"], "nowhere.csv"),
         (["--chat-template", "nowhere.jinja"], "nowhere.jinja"),
         (["--chat-template", "{tmp}"], "cannot be read"),

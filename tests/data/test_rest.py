@@ -91,6 +91,15 @@ def test_clusters_find_kinds_of_prompts_in_languages_without_spaces_too() -> Non
     assert labels == [example.task for example in with_tasks(examples, "cluster:3")]
 
 
+@pytest.mark.parametrize("asked", ["cluster:x", "cluster:", "cluster:-3", "cluster:2.5"])
+def test_a_number_of_clusters_that_is_none_is_said_to_be_none(asked: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        with_tasks((said("a"), said("b")), asked)
+    assert str(raised.value) == (
+        f"--tasks {asked}: give the number of clusters as a whole number, as in cluster:8."
+    )
+
+
 def test_every_cluster_is_used_and_impossible_numbers_are_refused() -> None:
     examples = tuple(said(prompt) for prompt in ("same", "same", "Same", "other", "third"))
     assert {example.task for example in cluster_tasks(examples, 3)} == {"cluster-1", "cluster-2", "cluster-3"}

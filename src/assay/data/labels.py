@@ -19,7 +19,8 @@ from assay.data.tables import BadRow, read_rows
 from assay.data.texts import counted, folded, prompt_text
 from assay.errors import ConfigError, DataError
 
-CLUSTER = re.compile(r"cluster:(\d+)")
+CLUSTER = re.compile(r"cluster:([0-9]+)")
+CLUSTER_PREFIX = "cluster:"
 GRAM_LENGTHS = (3, 4)
 BUCKETS = 2**15
 STARTS = 4
@@ -41,10 +42,15 @@ def require_tasks(examples: Iterable[Example], name: str) -> None:
 
 
 def with_tasks(examples: Iterable[Example], tasks: str | Path) -> tuple[Example, ...]:
-    """Label examples as asked on the command line: `cluster:K`, or the path of a mapping file."""
+    """Label examples as asked on the command line: `cluster:K`, or the path of a mapping file.
+
+    Raises ConfigError for a K that is no whole number or cannot be, DataError for a file that cannot be used.
+    """
     asked = CLUSTER.fullmatch(str(tasks))
     if asked is not None:
         return cluster_tasks(tuple(examples), int(asked[1]))
+    if str(tasks).startswith(CLUSTER_PREFIX) and not Path(tasks).exists():
+        raise ConfigError(f"--tasks {tasks}: give the number of clusters as a whole number, as in cluster:8.")
     return _mapped(tuple(examples), tasks)
 
 
