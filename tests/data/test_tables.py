@@ -113,6 +113,36 @@ def test_ragged_and_undecodable_table_rows_are_bad_rows(tmp_path: Path, kind: st
     assert kinds == [False, True, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "says"),
+    [
+        ("t.csv", "question;answer", "separated by semicolons; save it with commas"),
+        ("t.csv", '"question";"answer"', "separated by semicolons; save it with commas"),
+        ("t.csv.gz", "question;answer", "separated by semicolons"),
+        ("t.csv", "question\tanswer", "separated by tabs; save it with commas"),
+        ("t.tsv", "question,answer", "separated by commas; save it with tabs"),
+    ],
+)
+def test_a_table_with_another_separator_is_told_which(
+    tmp_path: Path, name: str, header: str, says: str
+) -> None:
+    content = f"{header}\n1 2\n".encode()
+    path = write(tmp_path / name, gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(DataError, match=says) as raised:
+        list(read_rows(path))
+    assert name in str(raised.value)
+    assert len(str(raised.value).replace(str(path), "").split(". ")) == 1, "one sentence"
+
+
+def test_without_a_header_the_rows_are_told_which_separator_they_have(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "one;1\ntwo,2\nthree\n")
+    first, second, third = (record for _, record in read_rows(path, names=("q", "a")))
+    assert isinstance(first, BadRow) and isinstance(third, BadRow)
+    assert first.reason.endswith("are expected; they seem to be separated by semicolons")
+    assert second == {"q": "two", "a": "2"}
+    assert third.reason.endswith("are expected")
+
+
 def test_a_quote_that_never_closes_is_a_bad_row(tmp_path: Path) -> None:
     rows = list(read_rows(write(tmp_path / "t.csv", 'a,b\n1,2\n"open,2\n')))
     assert rows[0] == (1, {"a": "1", "b": "2"})

@@ -20,6 +20,7 @@ Bytes = IO[bytes] | gzip.GzipFile
 UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_CELL = 2**31 - 1
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
 
 def json_rows(handle: Bytes) -> Iterator[Row]:
@@ -61,6 +62,8 @@ def jsonl_rows(handle: Bytes) -> Iterator[Row]:
 def table_rows(handle: Bytes, names: Sequence[str], delimiter: str, *, quoted: bool) -> Iterator[Row]:
     """Rows of a table with a header line, or with columns `names` and none."""
     columns = tuple(names)
+    if not columns:
+        _require_delimiter(handle, delimiter)
     row = 0
     for cells in _quoted_cells(handle, delimiter) if quoted else _literal_cells(handle, delimiter):
         if not columns:
@@ -71,9 +74,30 @@ def table_rows(handle: Bytes, names: Sequence[str], delimiter: str, *, quoted: b
             yield row, cells
         elif len(cells) != len(columns):
             expected = f"{len(columns)} columns ({', '.join(columns)})"
-            yield row, BadRow(f"has {len(cells)} cells where {expected} are expected", delimiter.join(cells))
+            found = _other_separator(cells[0], delimiter) if len(cells) == 1 else None
+            hint = f"; they seem to be separated by {found}" if found else ""
+            reason = f"has {len(cells)} cells where {expected} are expected{hint}"
+            yield row, BadRow(reason, delimiter.join(cells))
         else:
             yield row, dict(zip(columns, cells, strict=True))
+
+
+def _require_delimiter(handle: Bytes, delimiter: str) -> None:
+    """Raise ValueError for a header line in which something else stands between the columns."""
+    header = _without_mark(handle.readline()).decode("utf-8", "replace")
+    handle.seek(0)
+    found = _other_separator(header, delimiter)
+    if found:
+        raise ValueError(
+            f"its columns are separated by {found}; save it with {SEPARATORS[delimiter]} between them "
+            "(.csv takes commas, .tsv tabs)"
+        )
+
+
+def _other_separator(line: str, delimiter: str) -> str | None:
+    """What separates the cells of a line in which `delimiter` does not occur, in words."""
+    found = max(SEPARATORS, key=line.count)
+    return None if delimiter in line or found not in line else SEPARATORS[found]
 
 
 def _list_of_rows(value: Any) -> Sequence[Any]:
