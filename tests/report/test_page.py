@@ -73,6 +73,17 @@ def test_the_full_page_parses_and_stays_small(full: Path) -> None:
     assert {"table", "svg", "details", "h1"} <= set(parsed.tags)
 
 
+def test_tasks_that_the_charts_leave_out_are_counted_under_them(
+    full: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heat = "5 of 12 tasks are drawn, those with the largest cells; study.json holds all."
+    lines = "5 of 12 tasks are drawn, those with the highest influence of plain; study.json holds all."
+    monkeypatch.setattr("assay.report.charts.cells.MOST_TASKS", 5)
+    _, capped = _written(make_study(**_LEAN), tmp_path)
+    assert (capped.text.count(heat), capped.text.count(lines)) == (1, 1)
+    assert "tasks are drawn" not in full.read_text(encoding="utf-8")
+
+
 def test_the_page_holds_no_script_and_loads_nothing(full: Path) -> None:
     page = full.read_text(encoding="utf-8")
     parsed = _Page(page)

@@ -13,7 +13,8 @@ def heat_maps(plan: Plan) -> Iterator[Group]:
     """One scale for all probe sets of a query set; nothing where there is one task only."""
     for query_set in plan.query_sets:
         here = [cell for cell in plan.result.cells if cell.query_set == query_set]
-        if len({task for cell in here for task in (cell.probe_task, cell.query_task)}) < 2:
+        everything = {task for cell in here for task in (cell.probe_task, cell.query_task)}
+        if len(everything) < 2:
             continue
         limit, tasks = charts.saturation(here), charts.shown_tasks(here)
         figures = [
@@ -21,7 +22,14 @@ def heat_maps(plan: Plan) -> Iterator[Group]:
             for name in plan.probe_sets
             if any(cell.probe_set == name for cell in here)
         ]
-        yield Group(query_set, None, tuple(figures), limit)
+        note = _left_out(len(tasks), len(everything), "those with the largest cells")
+        yield Group(query_set, None, tuple(figures), limit, note)
+
+
+def _left_out(shown: int, there: int, which: str) -> str:
+    if shown == there:
+        return ""
+    return f"{shown} of {words.count(there, 'task')} are drawn, {which}; study.json holds all."
 
 
 def _heat_map(plan: Plan, cells: Sequence[Cell], tasks: Sequence[str], limit: float) -> Figure:
@@ -46,7 +54,9 @@ def contributions(plan: Plan) -> Iterator[Group]:
         figures = [
             _line(plan, name, query_set, line, control, order, frame) for name, line in strategies.items()
         ]
-        yield Group(query_set, "in-task", tuple(figures))
+        whose = words.label(plan.control if control and plan.control else next(iter(strategies)))
+        note = _left_out(len(order), len(tasks), f"those with the highest influence of {whose}")
+        yield Group(query_set, "in-task", tuple(figures), note=note)
 
 
 def _line(

@@ -25,12 +25,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Figures that are read together; `limit` is where the colours of a heat map end."""
+    """Figures that are read together; `limit` is where the colours of a heat map end, `note` says what is not
+    drawn."""
 
     query_set: str
     context: Context | None
     figures: tuple[Figure, ...]
     limit: float = 0.0
+    note: str = ""
 
 
 @dataclass(slots=True)
