@@ -126,6 +126,28 @@ def test_an_option_that_cannot_be(
     assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--margin", "0.2"), ("--estimator", "relinf"), ("--limit", "2"), ("--out", "other"), ("--steps", "2")],
+)
+def test_an_option_of_one_value_is_not_given_twice(
+    option: str, value: str, lab: Lab, assay: Assay, out: Path
+) -> None:
+    once = [] if option == "--out" else [option, value]
+    found = assay(*lab.arguments(out, *once, f"{option}={value}"))
+    assert found.code == 2
+    assert found.complaint == f"{option} is given twice; give it once."
+    assert not out.exists()
+
+
+def test_switches_may_be_repeated(lab: Lab, assay: Assay) -> None:
+    found = assay(
+        "preview", lab.cot, "--model", lab.model, "--rows", 1, "--unescape", "--unescape", "--prompt", "{id}",
+        "--completion", "{task}",
+    )  # fmt: skip
+    assert found.code == 0, found.err
+
+
 @pytest.mark.parametrize("options", [["--nonsense"], ["--margin", "much"], ["--limit", "1.5"]])
 def test_what_the_command_line_cannot_parse(options: list[str], lab: Lab, assay: Assay, out: Path) -> None:
     found = assay(*lab.arguments(out, *options))

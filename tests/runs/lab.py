@@ -59,11 +59,11 @@ class Lab:
         return study_config(self.settings(**changes))
 
     def arguments(self, out: Path, *more: str) -> list[str]:
-        """The command line of the same study."""
+        """The command line of the same study; `more` may name other checkpoints."""
+        checkpoints = [] if "--checkpoints" in more else ["--checkpoints", str(self.run)]
         return [
             "study",
-            "--checkpoints",
-            str(self.run),
+            *checkpoints,
             "--probes",
             f"cot={self.cot}",
             "--control",

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from assay import __version__
 from assay.cli.console import complain
 from assay.cli.demo import demo
+from assay.cli.once import OnceEach
 from assay.cli.preview import preview
 from assay.cli.study import study
 from assay.cli.train import train
@@ -55,7 +56,7 @@ def root(
 
 
 for command in (study, demo, preview, train, verify):
-    app.command()(command)
+    app.command(cls=OnceEach)(command)
 
 
 def main() -> None:
