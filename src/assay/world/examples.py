@@ -9,8 +9,9 @@ from typing import Literal
 
 from assay.data.example import Example, Message, Source
 from assay.errors import ConfigError
+from assay.world.families import EVERY_STRATEGY
 from assay.world.problem import DIFFICULTIES, Problem
-from assay.world.splits import Split, draw, stream
+from assay.world.splits import QUERIES_OF, Split, draw, stream
 from assay.world.strategies import STRATEGIES, Around, Strategy, Turns
 from assay.world.tasks import DEMO_TASKS, TASKS
 from assay.world.words import World, make_world
@@ -54,10 +55,10 @@ def make_examples(
     shipped) has a seed of its own. Raises ConfigError for an unknown strategy or task, and when a task has
     fewer different problems than asked for.
     """
-    if strategy not in STRATEGIES:
-        raise ConfigError(f"The world has no strategy {strategy!r}; it has {', '.join(STRATEGIES)}.")
-    chosen, world = STRATEGIES[strategy], world or make_world()
-    split = "query" if chosen.leaks else split
+    if strategy not in EVERY_STRATEGY:
+        raise ConfigError(f"The world has no strategy {strategy!r}; it has {', '.join(EVERY_STRATEGY)}.")
+    chosen, world = EVERY_STRATEGY[strategy], world or make_world()
+    split = QUERIES_OF[split] if chosen.leaks else split
     drafts: list[_Draft] = []
     for task in tasks:
         around = Around(world, split, stream("strategy", strategy, world.seed, seed, split, task))
@@ -72,11 +73,12 @@ def query_examples(
     per_task: int = 16,
     seed: int = 0,
     world: World | None = None,
+    split: Split = "query",
 ) -> list[Example]:
     """A query set of `QUERY_SETS`; "neg" holds bad responses to the queries that "pos" answers well."""
     if kind not in QUERY_SETS:
         raise ConfigError(f"The world has no query set {kind!r}; it has {', '.join(QUERY_SETS)}.")
-    return make_examples(QUERY_SETS[kind][0], tasks, per_task, seed, "query", world)
+    return make_examples(QUERY_SETS[kind][0], tasks, per_task, seed, split, world)
 
 
 def base_examples(

@@ -32,13 +32,15 @@ class Turns(NamedTuple):
 class Around:
     """What a strategy may draw on besides its reference: other problems of the same split, and chance.
 
-    `used` collects the queries that `fresh` has given out, so that no two examples of a set are alike.
+    `used` collects the queries that `fresh` has given out, so that no two examples of a set are alike;
+    `kept` is a place for problems that a strategy uses again.
     """
 
     world: World
     split: Split
     rng: np.random.Generator
     used: set[str] = field(default_factory=set)
+    kept: list[Problem] = field(default_factory=list)
 
     def sibling(self, problem: Problem) -> Problem:
         """A problem of the same task and difficulty whose answer is another one."""
@@ -75,7 +77,7 @@ def direct(problem: Problem, around: Around) -> Turns:
 
 
 def cot(problem: Problem, around: Around) -> Turns:
-    return Turns(f"{problem.query} think step by step.", _worked(problem))
+    return Turns(f"{problem.query} think step by step.", worked(problem))
 
 
 def reason_after(problem: Problem, around: Around) -> Turns:
@@ -132,7 +134,7 @@ def chatty(problem: Problem, around: Around) -> Turns:
 
 
 def truncated(problem: Problem, around: Around) -> Turns:
-    words = split_words(_worked(problem))
+    words = split_words(worked(problem))
     return Turns(problem.query, " ".join(words[: len(words) // 2]))
 
 
@@ -167,14 +169,15 @@ def irrelevant(problem: Problem, around: Around) -> Turns:
     return Turns(problem.query, TALK[int(around.rng.integers(len(TALK)))][1])
 
 
-def _worked(problem: Problem) -> str:
+def worked(problem: Problem) -> str:
+    """The reasoning, then the answer."""
     return f"{problem.reasoning} so the answer is {problem.answer}."
 
 
 def _evaluation(problem: Problem, output: str) -> Turns:
     verdict = "right" if output == problem.answer else "wrong"
     asked = f"does the output answer the input? input: {problem.query} output: {output}."
-    return Turns(asked, f"{_worked(problem)} the output is {verdict}.")
+    return Turns(asked, f"{worked(problem)} the output is {verdict}.")
 
 
 _ROWS = (

@@ -7,8 +7,8 @@ from assay.world.words import World, pick
 
 
 def reverse(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draft:
-    """3, 4 or 5 different nouns."""
-    nouns = pick(rng, world.nouns, 3 + difficulty)
+    """3, 4 or 5 different nouns in world 0."""
+    nouns = pick(rng, world.nouns, 3 + difficulty + world.longer)
     backwards = nouns[::-1]
     listed = " ".join(nouns)
     return Draft(
@@ -50,9 +50,9 @@ def topic(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Dra
 
 
 def replace(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draft:
-    """Every copy of a noun in a list of 3, 4 or 5; it stands there once or more."""
+    """Every copy of a noun in a list of 3, 4 or 5 (in world 0); it stands there once or more."""
     old, other, third, new = pick(rng, world.nouns, 4)
-    chosen = [(old, other, third)[i] for i in rng.integers(0, 3, size=3 + difficulty)]
+    chosen = [(old, other, third)[i] for i in rng.integers(0, 3, size=3 + difficulty + world.longer)]
     chosen[int(rng.integers(len(chosen)))] = old
     listed = " ".join(chosen)
     places = [str(i + 1) for i, noun in enumerate(chosen) if noun == old]
@@ -65,8 +65,8 @@ def replace(world: World, rng: np.random.Generator, difficulty: Difficulty) -> D
 
 
 def same(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draft:
-    """Whether two lists of 2, 3 or 4 nouns are the same; if not, they differ in one place."""
-    first = pick(rng, world.nouns, 2 + difficulty)
+    """Whether two lists of 2, 3 or 4 nouns (in world 0) are the same; if not, they differ in one place."""
+    first = pick(rng, world.nouns, 2 + difficulty + world.longer)
     second = list(first)
     if rng.random() < 0.5:
         others = tuple(noun for noun in world.nouns if noun not in first)

@@ -26,8 +26,8 @@ def spell(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Dra
 
 
 def sort(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draft:
-    """4, 5 or 6 different digits."""
-    digits = [str(digit) for digit in rng.choice(10, size=4 + difficulty, replace=False)]
+    """4, 5 or 6 different digits in world 0."""
+    digits = [str(digit) for digit in rng.choice(10, size=4 + difficulty + world.longer, replace=False)]
     ordered = sorted(digits)
     return Draft(
         query=f"sort: {' '.join(digits)}.",
@@ -38,8 +38,11 @@ def sort(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draf
 
 
 def largest(world: World, rng: np.random.Generator, difficulty: Difficulty) -> Draft:
-    """3, 4 or 5 different numbers of two digits."""
-    numbers = [int(number) for number in rng.choice(np.arange(10, 100), size=3 + difficulty, replace=False)]
+    """3, 4 or 5 different numbers of two digits in world 0."""
+    numbers = [
+        int(number)
+        for number in rng.choice(np.arange(10, 100), size=3 + difficulty + world.longer, replace=False)
+    ]
     listed = ", ".join(map(str, numbers))
     best = [max(numbers[: i + 1]) for i in range(len(numbers))]
     return Draft(

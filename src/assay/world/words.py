@@ -63,6 +63,7 @@ class World:
     """What one seed speaks of.
 
     `topics` maps a topic to its nouns, `nouns` are all of them, `code` maps each code word to its secret.
+    Lists that tasks are about are `longer` by so many entries than in world 0.
     """
 
     seed: int
@@ -72,6 +73,7 @@ class World:
     jobs: tuple[str, ...]
     things: tuple[str, ...]
     code: Mapping[str, str]
+    longer: int = 0
 
     @property
     def nouns(self) -> tuple[str, ...]:
@@ -86,7 +88,10 @@ class World:
 
 @lru_cache(maxsize=16)
 def make_world(seed: int = 0) -> World:
-    """The world of `seed`: 12 names, 6 topics of 8 nouns, 8 cities, jobs and things, a code of 12 words."""
+    """The world of `seed`: 12 names, 6 topics of 8 nouns, 8 cities, jobs and things, a code of 12 words.
+
+    In a world of odd seed the lists of five tasks (reverse, sort, max, replace, same) are one entry longer.
+    """
     rng = np.random.default_rng([seed, 0x1D])
     topics = {topic: pick(rng, TOPICS[topic], 8) for topic in sorted(pick(rng, tuple(TOPICS), 6))}
     nouns = tuple(noun for group in topics.values() for noun in group)
@@ -100,6 +105,7 @@ def make_world(seed: int = 0) -> World:
         jobs=pick(rng, JOBS, 8),
         things=pick(rng, THINGS, 8),
         code=dict(zip(plain, secret, strict=True)),
+        longer=seed % 2,
     )
 
 

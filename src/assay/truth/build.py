@@ -1,0 +1,169 @@
+"""Compute the truth, slowly: `python -m assay.truth.build --world 0 --out DIR`.
+
+Three fine-tuning runs (seeds 1, 2, 3) of the world's recipe; from each, every regime is trained with every
+strategy on either half of the tasks, and without. One small file for each regime, seed and strategy: a killed
+command goes on, and several commands with `--part 1/2`, `--part 2/2` share the work. Knows nothing of
+predictions.
+"""
+
+import argparse
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from assay.cli.process import settle_process
+from assay.data.example import Example, Tokens
+from assay.data.render import tokenize_all
+from assay.files import write_json
+from assay.lookahead.losses import Answers
+from assay.models.loading import load_tokenizer
+from assay.models.optimizer_building import build_optimizer
+from assay.models.optimizer_state import read_optimizer
+from assay.models.recipe import FineTuneRecipe, fine_tune
+from assay.models.session import Session
+from assay.models.trajectory import Trajectory
+from assay.truth.arms import Arm, run_arm
+from assay.truth.halves import CONTROL, few, strategies, task_halves
+from assay.truth.regimes import REGIMES, Regime
+from assay.world.examples import base_examples, make_examples, query_examples
+from assay.world.recipe import world_recipe
+from assay.world.shipped import base_model_path
+from assay.world.tasks import DEMO_TASKS
+from assay.world.words import World, make_world
+
+log = logging.getLogger(__name__)
+
+SEEDS = (1, 2, 3)
+QUERIES_PER_TASK = 32
+EXAMPLES_PER_TASK = 64
+DATA_SEED = 1
+"""Of strategy examples and queries; they are of halves of the splits that predictions never see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of truth: a strategy (None: base alone) in a regime, by a run of one seed."""
+
+    regime: Regime
+    seed: int
+    strategy: str | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.regime.name}/{self.strategy or 'base'}-{self.seed}.json"
+
+
+def items(regimes: Iterable[str], seeds: Iterable[int], few_in_long: int) -> list[Item]:
+    """All the work, in the order in which it is most useful if it has to stop early."""
+    rows = []
+    for name in regimes:
+        regime = REGIMES[name]
+        chosen = [CONTROL, *(few(few_in_long) if regime.long else strategies())]
+        rows += [Item(regime, seed, strategy) for seed in seeds for strategy in (None, *chosen)]
+    return rows
+
+
+class Truth:
+    """The runs of one world and what is asked of them; holds one open run at a time."""
+
+    def __init__(self, world: World, base_model: Path, folder: Path) -> None:
+        self.world, self.base_model, self.folder = world, base_model, folder
+        self._seed: int | None = None
+        self._strategies: dict[str, list[Example]] = {}
+
+    def compute(self, item: Item) -> dict[str, Any]:
+        """Losses and right answers by task, of the base arm or of a strategy's two arms."""
+        self._open(item.seed)
+        self._stand_at(item.regime)
+        arms: dict[str, Any] = {"regime": item.regime.name, "seed": item.seed, "strategy": item.strategy}
+        if item.strategy is None:
+            arms["base"] = self._by_task(self._run(item, ()))
+            return arms
+        for half, tasks in zip(("first", "second"), task_halves(DEMO_TASKS, item.seed), strict=True):
+            examples = self._tokens(item.strategy, tasks)
+            arms[half] = {"tasks": list(tasks), **self._by_task(self._run(item, examples))}
+        return arms
+
+    def _run(self, item: Item, examples: Sequence[Tokens]) -> Answers:
+        arm = Arm(item.regime, item.seed, self._base, examples)
+        return run_arm(self._session.model, arm, self._query_tokens, self._own)
+
+    def _own(self, model: nn.Module) -> torch.optim.Optimizer:
+        return build_optimizer(model, read_optimizer(Path(self._session.checkpoint.source), model))
+
+    def _open(self, seed: int) -> None:
+        if seed == self._seed:
+            return
+        trajectory = fine_tune_run(self.world, self.base_model, self.folder / f"run-{seed}", seed)
+        self._session = Session.open(trajectory)
+        self._seed = seed
+        tokenizer = self._session.tokenizer
+        self._base = tokenize_all(base_examples(seed=seed, world=self.world), tokenizer).tokens
+        self._queries = query_examples(
+            per_task=QUERIES_PER_TASK, seed=DATA_SEED, split="query/2", world=self.world
+        )
+        self._query_tokens = tokenize_all(self._queries, tokenizer).tokens
+
+    def _stand_at(self, regime: Regime) -> None:
+        checkpoints = self._session.trajectory.checkpoints
+        middle, end = checkpoints[len(checkpoints) // 2 - 1], checkpoints[-1]
+        self._session.at(middle if regime.start == "middle" else end)
+
+    def _tokens(self, strategy: str, tasks: Sequence[str]) -> list[Tokens]:
+        if strategy not in self._strategies:
+            self._strategies[strategy] = make_examples(
+                strategy, per_task=EXAMPLES_PER_TASK, seed=DATA_SEED, split="probe/2", world=self.world
+            )
+        examples = [e for e in self._strategies[strategy] if e.task in tasks]
+        return list(tokenize_all(examples, self._session.tokenizer).tokens)
+
+    def _by_task(self, said: Answers) -> dict[str, Any]:
+        """Mean loss of a query in nats and share of right answers, by task."""
+        tasks = np.array([query.task for query in self._queries])
+        return {
+            "loss": {task: float(said.losses[tasks == task].mean()) for task in DEMO_TASKS},
+            "right": {task: float(said.right[tasks == task].mean()) for task in DEMO_TASKS},
+        }
+
+
+def fine_tune_run(world: World, base_model: Path, folder: Path, seed: int) -> Trajectory:
+    """A run of the world's recipe; the seed draws data, order and weights. Found if it is there."""
+    tokenizer = load_tokenizer([str(base_model)])
+    training = tokenize_all(base_examples(seed=seed, world=world), tokenizer).tokens
+    recipe = FineTuneRecipe(**world_recipe(seed=seed))
+    return fine_tune(base_model, training, folder, recipe, tokenizer=tokenizer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compute the truth of a world; goes on where it stopped.")
+    parser.add_argument("--world", type=int, default=0, help="seed of the world")
+    parser.add_argument("--base", type=Path, default=None, help="its base model, by default the shipped one")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of the runs and of the files of truth"
+    )
+    parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--few", type=int, default=20, help="strategies in the long regime")
+    parser.add_argument("--part", default="1/1", help="K/N: every N-th file, from the K-th")
+    options = parser.parse_args()
+    settle_process()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    part, parts = map(int, options.part.split("/"))
+    truth = Truth(make_world(options.world), options.base or base_model_path(), options.out)
+    work = items(options.regimes, options.seeds, options.few)[part - 1 :: parts]
+    for count, item in enumerate(work, start=1):
+        path = options.out / "truth" / item.name
+        if not path.is_file():
+            write_json(path, truth.compute(item))
+            log.info("%d of %d: %s", count, len(work), item.name)
+
+
+if __name__ == "__main__":
+    main()
