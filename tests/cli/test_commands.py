@@ -1,6 +1,7 @@
 """The commands as a person runs them: what they print where, and what they leave behind."""
 
 import importlib
+import inspect
 import json
 import os
 import re
@@ -15,8 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from assay.cli.options import named_files
+from assay.cli.verify import verify as verify_command
 from assay.errors import ConfigError
 from assay.runs import study as module
+from assay.runs.config import MeasureConfig, Reading
+from assay.runs.inputs import tokenise
 from tests.cli.conftest import Assay
 from tests.runs.lab import Lab, rows, write_rows
 
@@ -206,6 +210,57 @@ def test_verify_runs_the_model_as_the_study_would(lab: Lab, assay: Assay) -> Non
     found = assay(*verify(lab, "--attention", "eager", "--gradient-checkpointing"))
     assert found.code == 0, found.out + found.err
     assert assay(*verify(lab, "--attention", "none-such")).code == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "loss_ons"),
+    [
+        ((), ["assistant", "last"]),
+        (("--loss-on", "all"), ["all", "last"]),
+        (("--query-loss-on", "all"), ["assistant", "all"]),
+    ],
+)
+def test_verify_learns_of_probes_and_queries_what_the_study_would(
+    given: tuple[str, ...], loss_ons: list[str], lab: Lab, assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = importlib.import_module("assay.runs.verify")
+    seen = []
+
+    def noted(*arguments: object, loss_on: str, longest: int | None) -> object:
+        seen.append(loss_on)
+        return tokenise(*arguments, loss_on=loss_on, longest=longest)
+
+    monkeypatch.setattr(run, "tokenise", noted)
+    monkeypatch.setattr(run, "verify_gradients", lambda *arguments, **options: [])
+    assert assay(*verify(lab, *given)).code == 0
+    assert seen == loss_ons
+
+
+def test_verify_quantizes_and_shortens_as_the_study_would(
+    lab: Lab, assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = importlib.import_module("assay.runs.verify")
+    monkeypatch.setattr(run, "verify_gradients", lambda *arguments, **options: [])
+    assert assay(*verify(lab, "--max-length", 25)).code == 2
+    assert assay(*verify(lab, "--max-length", 25, "--truncation", "prompt")).code == 0
+
+    opened = run.Session.open
+    asked = []
+
+    def noted(trajectory: object, *, quantize: str | None, **options: object) -> object:
+        asked.append(quantize)
+        return opened(trajectory, **options)
+
+    monkeypatch.setattr(run.Session, "open", noted)
+    assert assay(*verify(lab, "--quantize", "4bit")).code == 0
+    assert asked == ["4bit"]
+    assert "--quantize" in assay(*verify(lab, "--quantize", "2bit")).complaint
+
+
+def test_verify_takes_every_option_that_decides_a_gradient() -> None:
+    parameters = inspect.signature(verify_command).parameters
+    of_reading = {"reading"} | set(Reading.model_fields)
+    assert set(MeasureConfig.model_fields) - of_reading <= parameters.keys()
 
 
 def test_verify_fails_when_a_gradient_is_lost(

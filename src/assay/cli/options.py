@@ -44,6 +44,16 @@ LossOn = Annotated[
         help="Learned: every assistant turn (default), the last one, or the whole text.",
     ),
 ]
+QueryLossOn = Annotated[
+    str | None,
+    typer.Option(metavar="assistant|last|all", rich_help_panel=LEARN, help="The same of queries (last)."),
+]
+Truncation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="error|prompt", rich_help_panel=LEARN, help="Over-long: stop, or cut the prompt's beginning."
+    ),
+]
 Render = Annotated[
     str | None,
     typer.Option(metavar="auto|chat|plain", rich_help_panel=LEARN, help="By chat template, or joined."),

@@ -10,7 +10,6 @@ import typer
 from assay.cli.console import Terminal, output
 from assay.cli.options import (
     COMPUTE,
-    LEARN,
     READ,
     AllowPickle,
     Attention,
@@ -27,8 +26,10 @@ from assay.cli.options import (
     OnBadRows,
     Prompt,
     Quantize,
+    QueryLossOn,
     Render,
     TokenBudget,
+    Truncation,
     Unescape,
     given_options,
     named_files,
@@ -108,21 +109,11 @@ def study(
         typer.Option(metavar="N", rich_help_panel=READ, help="At most so many per task of every set."),
     ] = None,
     loss_on: LossOn = None,
-    query_loss_on: Annotated[
-        str | None,
-        typer.Option(metavar="assistant|last|all", rich_help_panel=LEARN, help="The same of queries (last)."),
-    ] = None,
+    query_loss_on: QueryLossOn = None,
     render: Render = None,
     chat_template: ChatTemplate = None,
     max_length: MaxLength = None,
-    truncation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="error|prompt",
-            rich_help_panel=LEARN,
-            help="Over-long: stop, or cut the prompt's beginning.",
-        ),
-    ] = None,
+    truncation: Truncation = None,
     estimator: Annotated[
         str | None,
         typer.Option(

@@ -22,8 +22,11 @@ from assay.cli.options import (
     MaxLength,
     OnBadRows,
     Prompt,
+    Quantize,
+    QueryLossOn,
     Render,
     TokenBudget,
+    Truncation,
     Unescape,
     given_options,
 )
@@ -47,24 +50,28 @@ def verify(
     unescape: Unescape = None,
     on_bad_rows: OnBadRows = None,
     loss_on: LossOn = None,
+    query_loss_on: QueryLossOn = None,
     render: Render = None,
     chat_template: ChatTemplate = None,
     max_length: MaxLength = None,
+    truncation: Truncation = None,
     device: Device = None,
     dtype: Dtype = None,
     token_budget: TokenBudget = None,
     attention: Attention = None,
+    quantize: Quantize = None,
     gradient_checkpointing: GradientCheckpointing = None,
     allow_pickle: AllowPickle = None,
 ) -> None:
     """Check the gradients on your model and data against slower ways.
 
     Compares with autograd, with other batches, and with small real steps.
+    Give the options of your study, so that what is verified is what it measures.
     Exit code 1 if a check fails.
     """
     given = given_options(locals())
     from assay.models.trajectory import Trajectory
-    from assay.runs.config import DataConfig, data_config
+    from assay.runs.config import MeasureConfig, measure_config
     from assay.runs.verify import verify as run
 
     trajectory = Trajectory.discover(
@@ -73,21 +80,9 @@ def verify(
         steps=None if step is None else [step],
         allow_pickle=bool(allow_pickle),
     )
-    of_data = {name: value for name, value in given.items() if name in DataConfig.model_fields}
-    found = run(
-        trajectory,
-        probes,
-        queries,
-        data_config(of_data, options=of_data),
-        count=count,
-        device=device or "auto",
-        dtype=dtype or "auto",
-        attention=attention,
-        gradient_checkpointing=bool(gradient_checkpointing),
-        allow_pickle=bool(allow_pickle),
-        token_budget=token_budget or 2048,
-        progress=Terminal(),
-    )
+    of_measuring = {name: value for name, value in given.items() if name in MeasureConfig.model_fields}
+    config = measure_config(of_measuring, options=of_measuring)
+    found = run(trajectory, probes, queries, config, count=count, progress=Terminal())
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("check", "error", "allowed", "", "what"):
         table.add_column(column)

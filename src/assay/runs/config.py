@@ -6,7 +6,7 @@ Every run writes the settings it used as `config.yaml`; `assay study --config` r
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -57,7 +57,20 @@ class DataConfig(Strict):
     truncation: Literal["error", "prompt"] = "error"
 
 
-class StudyConfig(DataConfig):
+class MeasureConfig(DataConfig):
+    """What decides a gradient besides model and files; a study and its verification share it."""
+
+    query_loss_on: LossOn = "last"
+    device: str = "auto"
+    dtype: str = "auto"
+    attention: str | None = None
+    quantize: Literal["4bit"] | None = None
+    gradient_checkpointing: bool = False
+    allow_pickle: bool = False
+    token_budget: int = Field(default=2048, ge=1)
+
+
+class StudyConfig(MeasureConfig):
     """Everything that decides what a study computes and says.
 
     `probes` and `control` (exactly one entry, or none) together are the probe sets. `undesired` names query
@@ -77,17 +90,9 @@ class StudyConfig(DataConfig):
     margin: float = Field(default=0.2, ge=0, allow_inf_nan=False)
     base_model: str | None = None
     tasks: str | None = None
-    query_loss_on: LossOn = "last"
     steps: list[int] | None = None
     every: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=1)
-    device: str = "auto"
-    dtype: str = "auto"
-    attention: str | None = None
-    quantize: Literal["4bit"] | None = None
-    gradient_checkpointing: bool = False
-    allow_pickle: bool = False
-    token_budget: int = Field(default=2048, ge=1)
     memory_gb: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="before")
@@ -156,6 +161,9 @@ def _set(one: Any) -> Any:
     return {"file": str(one)} if isinstance(one, str | Path) else one
 
 
+Config = TypeVar("Config", bound=DataConfig)
+
+
 def study_config(
     values: Mapping[str, Any], *, file: Path | None = None, options: Collection[str] = ()
 ) -> StudyConfig:
@@ -171,8 +179,17 @@ def study_config(
 
 def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> DataConfig:
     """Check settings as `study_config` does."""
+    return _checked(DataConfig, values, options)
+
+
+def measure_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> MeasureConfig:
+    """Check settings as `study_config` does."""
+    return _checked(MeasureConfig, values, options)
+
+
+def _checked(kind: type[Config], values: Mapping[str, Any], options: Collection[str]) -> Config:
     try:
-        return DataConfig.model_validate(dict(values))
+        return kind.model_validate(dict(values))
     except ValidationError as error:
         raise ConfigError(_sentence(error.errors(include_url=False)[0], None, options)) from None
 

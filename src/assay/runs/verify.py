@@ -7,7 +7,7 @@ from assay.models.loading import context_length
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
-from assay.runs.config import DataConfig, SetConfig
+from assay.runs.config import MeasureConfig, SetConfig
 from assay.runs.inputs import read_file, tokenise
 
 
@@ -15,38 +15,32 @@ def verify(
     trajectory: Trajectory,
     probes: str,
     queries: str,
-    config: DataConfig,
+    config: MeasureConfig,
     *,
     count: int = 4,
-    device: str = "auto",
-    dtype: str = "auto",
-    attention: str | None = None,
-    gradient_checkpointing: bool = False,
-    allow_pickle: bool = False,
-    token_budget: int = 2048,
     progress: Progress = SILENT,
 ) -> list[Check]:
     """The checks of `assay.gradients.verify` at the last checkpoint, on the first `count` examples of two
-    files. Raises AssayError of the fitting kind for whatever a person can mend.
+    files, with the gradients that a study with `config` measures. Raises AssayError of the fitting kind for
+    whatever a person can mend.
     """
-    found = {file: read_file(SetConfig(file=file), config, limit=count) for file in (probes, queries)}
+    sides = ((probes, config.loss_on), (queries, config.query_loss_on))
+    read = [read_file(SetConfig(file=file), config, limit=count) for file, _ in sides]
     session = Session.open(
         trajectory,
-        device=device,
-        dtype=dtype,
-        attention=attention,
-        allow_pickle=allow_pickle,
-        gradient_checkpointing=gradient_checkpointing,
+        device=config.device,
+        dtype=config.dtype,
+        attention=config.attention,
+        allow_pickle=config.allow_pickle,
+        quantize=config.quantize,
+        gradient_checkpointing=config.gradient_checkpointing,
     )
-    tokens: dict[str, tuple[Tokens, ...]] = {}
-    for file, read in found.items():
-        tokenised = tokenise(
-            read.examples, session.tokenizer, config, longest=context_length(session.model.config)
-        )
-        tokens[file] = tokenised.tokens
-        for note in (*read.notes, *tokenised.notes):
+    longest = context_length(session.model.config)
+    tokens: list[tuple[Tokens, ...]] = []
+    for found, (_, loss_on) in zip(read, sides, strict=True):
+        tokenised = tokenise(found.examples, session.tokenizer, config, loss_on=loss_on, longest=longest)
+        tokens.append(tokenised.tokens)
+        for note in (*found.notes, *tokenised.notes):
             progress.note(note)
     model = session.at(trajectory.checkpoints[-1])
-    return verify_gradients(
-        model, tokens[probes], tokens[queries], token_budget=token_budget, progress=progress
-    )
+    return verify_gradients(model, *tokens, token_budget=config.token_budget, progress=progress)
