@@ -1,16 +1,18 @@
 """The Python door: a study in one call. Turns arguments into settings and calls the run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.errors import ConfigError
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.config import study_config
+from assay.runs.names import named_files, own_name
 from assay.runs.study import Study, run_study
 
-Files = str | Path | Mapping[str, str | Path]
+Files = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 
 def study(
@@ -26,9 +28,10 @@ def study(
     """Study data strategies on a fine-tuning run.
 
     `trajectory` is a trainer's folder, or what `Trajectory.discover` found in it. `probes`, `control` and
-    `queries` are files, or files by set name; a bare control is named "control", bare probes "probes", bare
-    queries by their file. With `out`, finished checkpoints are kept there and a second call goes on from
-    them. `options` are the other fields of `assay.runs.config.StudyConfig`.
+    `queries` are a file, a list of files, or files by set name. A bare control is named "control", bare
+    probes "probes", bare queries and the files of a list after themselves (`eval.jsonl` is "eval"). With
+    `out`, finished checkpoints are kept there and a second call goes on from them. `options` are the other
+    fields of `assay.runs.config.StudyConfig`.
 
     Raises AssayError of the fitting kind for whatever a person can mend.
     """
@@ -37,11 +40,9 @@ def study(
     config = study_config(
         {
             **where,
-            "probes": _named(probes, "probes"),
-            "control": {} if control is None else _named(control, "control"),
-            "queries": _named(
-                queries, Path(queries).name.split(".")[0] if not isinstance(queries, Mapping) else ""
-            ),
+            "probes": _named(probes, "probes", bare="probes"),
+            "control": {} if control is None else _named(control, "control", bare="control"),
+            "queries": _named(queries, "queries"),
             **options,
         }
     )
@@ -59,7 +60,12 @@ def _place(trajectory: Trajectory) -> dict[str, Any]:
     return {"checkpoints": os.path.commonpath(sources), **base, **chosen}
 
 
-def _named(files: Files, name: str) -> dict[str, Any]:
+def _named(files: Files, what: str, *, bare: str | None = None) -> dict[str, Any]:
+    """Files by set name; `bare` is the name of a file that stands alone, None to name it after itself."""
     if isinstance(files, Mapping):
         return {key: one if isinstance(one, Mapping) else str(one) for key, one in files.items()}
-    return {name: str(files)}
+    if isinstance(files, str | Path):
+        return {bare or own_name(str(files)): str(files)}
+    if isinstance(files, list | tuple) and all(isinstance(one, str | Path) for one in files):
+        return named_files(map(str, files), what)
+    raise ConfigError(f"{what}: give a file, a list of files, or a mapping of set names to files.")

@@ -15,12 +15,12 @@ import yaml
 from rich.console import Console
 from torch import Tensor
 
-from assay.cli.options import named_files
 from assay.cli.verify import verify as verify_command
 from assay.errors import ConfigError
 from assay.runs import study as module
 from assay.runs.config import MeasureConfig, Reading
 from assay.runs.inputs import tokenise
+from assay.runs.names import named_files
 from tests.cli.conftest import Assay
 from tests.runs.lab import Lab, rows, write_rows
 

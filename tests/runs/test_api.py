@@ -36,6 +36,36 @@ def test_it_says_what_the_command_line_says(lab: Lab) -> None:
     assert ours.verdicts == run_study(lab.config()).verdicts
 
 
+def test_files_in_a_list_are_named_after_themselves(lab: Lab, tmp_path: Path) -> None:
+    more = tmp_path / "more.jsonl"
+    more.write_text(lab.queries.read_text())
+    listed = assay.study(
+        lab.run, probes=[lab.cot, str(lab.plain)], queries=(lab.queries, str(more)), steps=[6]
+    )
+    assert list(listed.measurements.probe_sets) == ["cot", "plain"]
+    assert list(listed.measurements.query_sets) == ["queries", "more"]
+    controlled = assay.study(lab.run, probes=[lab.cot], control=[lab.plain], queries=[lab.queries])
+    named = assay.study(lab.run, probes={"cot": lab.cot}, control={"plain": lab.plain}, queries=lab.queries)
+    assert controlled.verdicts == named.verdicts
+
+
+@pytest.mark.parametrize("role", ["probes", "control", "queries"])
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        (3, "a list of files"),
+        ([3], "a list of files"),
+        ([{"cot": "x.jsonl"}], "a list of files"),
+        (["a/x.jsonl", "b/x.jsonl"], "the name 'x' is given twice"),
+        ([""], "give it as NAME=FILE"),
+    ],
+)
+def test_files_that_cannot_be_are_one_sentence(role: str, files: object, says: str, lab: Lab) -> None:
+    given = {"probes": lab.cot, "queries": lab.queries, role: files}
+    with pytest.raises(ConfigError, match=f"^{role}.*{says}"):
+        assay.study(lab.run, **given)  # type: ignore[arg-type]
+
+
 def test_with_a_folder_it_goes_on(lab: Lab, tmp_path: Path) -> None:
     what = {"probes": {"cot": lab.cot}, "queries": {"q": lab.queries}, "out": tmp_path / "out"}
     with pytest.raises(KeyboardInterrupt):

@@ -1,12 +1,9 @@
-"""Options that several commands share, and how `NAME=FILE` is read."""
+"""Options that several commands share."""
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
-
-from assay.errors import ConfigError
 
 READ, LEARN, COMPUTE = "How data is read", "What is learned", "How it is computed"
 
@@ -108,28 +105,3 @@ def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in values.items() if value is not None}
     reading = {name: given.pop(name) for name in READING if name in given}
     return {**given, "reading": reading} if reading else given
-
-
-def named_files(values: Iterable[str], option: str) -> dict[str, str]:
-    """`NAME=FILE` pairs as a mapping. A bare FILE is named after itself.
-
-    A value that is the path of a file stays whole, whatever `=` it holds. Raises ConfigError for an empty
-    part or a name given twice.
-    """
-    files: dict[str, str] = {}
-    for value in values:
-        name, equals, file = value.partition("=")
-        if not equals or "/" in name or Path(value).exists():
-            name, file = _own_name(value), value
-        if not name or not file:
-            raise ConfigError(f"{option} {value}: give it as NAME=FILE.")
-        if name in files:
-            raise ConfigError(f"{option}: the name {name!r} is given twice; name them apart with NAME=FILE.")
-        files[name] = str(Path(file).expanduser()) if file.startswith("~") else file
-    return files
-
-
-def _own_name(file: str) -> str:
-    """`runs/eval.jsonl.gz` is "eval", `data/dataset_info.json:alpaca` is "alpaca"."""
-    _, described, entry = file.partition(".json:")
-    return entry if described else Path(file).name.split(".")[0]

@@ -32,9 +32,9 @@ from assay.cli.options import (
     Truncation,
     Unescape,
     given_options,
-    named_files,
 )
 from assay.errors import ConfigError
+from assay.runs.names import named_files
 
 if TYPE_CHECKING:
     from assay.runs.config import StudyConfig
