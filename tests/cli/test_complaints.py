@@ -166,6 +166,53 @@ def test_a_study_without_what_it_needs_says_so(lab: Lab, assay: Assay, out: Path
 
 
 @pytest.mark.parametrize(
+    ("changes", "setting", "path"),
+    [
+        ({"checkpoints": "run"}, "checkpoints", "run"),
+        ({"base_model": "model"}, "base_model", "model"),
+        ({"probes": {"cot": "cot.jsonl"}}, "probes.cot", "cot.jsonl"),
+        ({"queries": {"q": {"file": "queries.jsonl"}}}, "queries.q", "queries.jsonl"),
+        ({"control": {"plain": "plain.jsonl"}}, "control.plain", "plain.jsonl"),
+        ({"train_data": ["base.jsonl"]}, "train_data.0", "base.jsonl"),
+        ({"tasks": "queries.jsonl"}, "tasks", "queries.jsonl"),
+        ({"chat_template": "base.jsonl"}, "chat_template", "base.jsonl"),
+        ({"queries": {"q": "dataset_info.json:q"}}, "queries.q", "dataset_info.json"),
+    ],
+)
+def test_a_path_that_lies_beside_the_config_is_hinted_at(
+    changes: dict[str, Any], setting: str, path: str, lab: Lab, assay: Assay, tmp_path: Path, out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    beside = tmp_path / "beside"
+    beside.mkdir()
+    for name in ("run", "model", "cot.jsonl", "queries.jsonl", "plain.jsonl", "base.jsonl"):
+        (beside / name).symlink_to(lab.folder / name)
+    text(beside / "dataset_info.json", "{}")
+    text(beside / "my.yaml", yaml.safe_dump(lab.settings(**changes)))
+    found = assay("study", "--config", "beside/my.yaml", "--out", out)
+    assert found.code == 2
+    assert found.complaint == (
+        f"beside/my.yaml: {setting}: there is no {path} here; paths in a config are relative to the folder "
+        f"the command runs in. Did you mean beside/{path}?"
+    )
+    assert not out.exists()
+
+
+def test_a_path_of_an_option_or_beside_no_config_gets_no_hint(
+    lab: Lab, assay: Assay, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "beside" / "cot.jsonl").symlink_to(lab.cot)
+    config = text(tmp_path / "beside" / "my.yaml", yaml.safe_dump(lab.settings(queries={"q": "gone.jsonl"})))
+    found = assay("study", "--config", config, "--probes", "cot=cot.jsonl", "--out", out)
+    assert found.complaint == "cot.jsonl does not exist."
+    found = assay("study", "--config", config, "--out", out)
+    assert found.complaint == "gone.jsonl does not exist."
+
+
+@pytest.mark.parametrize(
     ("content", "named"),
     [
         ("checkpoints: [", "line 1"),

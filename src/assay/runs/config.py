@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.errors import ConfigError
+from assay.runs.places import require_here
 from assay.studies.design import design_named, require_sets
 from assay.studies.estimators import DEFAULT_ESTIMATOR, estimator_named
 
@@ -172,9 +173,12 @@ def study_config(
     The sentence names `file`, or the command line's option where the setting is one of `options`.
     """
     try:
-        return StudyConfig.model_validate(dict(values)).with_design()
+        config = StudyConfig.model_validate(dict(values)).with_design()
     except ValidationError as error:
         raise ConfigError(_sentence(error.errors(include_url=False)[0], file, options)) from None
+    if file is not None:
+        require_here(config, file, options)
+    return config
 
 
 def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> DataConfig:
@@ -233,7 +237,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 def read_config(path: Path) -> StudyConfig:
     """Read YAML. File names in it are taken from the folder the command runs in, as on the command line.
 
-    Raises ConfigError for a missing file, broken YAML, an unknown key or a value that cannot be.
+    Raises ConfigError for a missing file, broken YAML, an unknown key, a value that cannot be, or a path that
+    is found from the folder of the configuration only.
     """
     return study_config(read_settings(path), file=path)
 
