@@ -8,6 +8,7 @@ Target = Literal["tasks like these", "these tasks"]
 VsControl = Literal["better", "like", "worse", "undecided"]
 VsZero = Literal["helps", "none", "harms", "undecided"]
 When = Literal["early", "late", "throughout", "undecided"]
+Evidence = Literal["gradient", "lookahead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ class Flag:
 class Settle:
     """What keeps a verdict undecided, and about how many more would settle it.
 
-    `limits` names the largest variance component: "probes", "queries" or "tasks"; `more` is the total
-    number of that unit (per task for probes and queries) expected to settle it, None if no number will.
+    `limits` names the largest variance component; `more` is the total number of that unit (per task for
+    probes and queries) expected to settle it, None if no number will. Seeds are those of a lookahead.
     """
 
-    limits: Literal["probes", "queries", "tasks"]
+    limits: Literal["probes", "queries", "tasks", "seeds"]
     have: int
     more: int | None
     sentence: str
@@ -78,7 +79,8 @@ class Verdict:
     `effect` is the strategy's level, `control_effect` the control's, `difference` strategy − control
     (paired); all are signed so that positive is good for the user (reversed on undesired query sets).
     `margin` is relative: a difference within ±margin · |control_effect| is "like". The control's own verdict
-    has no `vs_control`, `control_effect` and `difference`.
+    has no `vs_control`, `control_effect` and `difference`. `evidence` is what it rests on: with
+    "lookahead" the estimates are nats per query after real steps.
     """
 
     probe_set: str
@@ -95,6 +97,7 @@ class Verdict:
     margin: float | None
     flags: tuple[Flag, ...] = ()
     settle: Settle | None = None
+    evidence: Evidence = "gradient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +167,29 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Rung:
+    """One kind of evidence by itself: its verdicts, what it did, added and cost, and what it left out.
+
+    `what` says what was done, `added` what it changed. `seconds` is the time of measuring it (None where that
+    is not known), `arms` counts trainings (0 for gradients). `notes` say what was left out or assumed.
+    """
+
+    evidence: Evidence
+    verdicts: tuple[Verdict, ...]
+    what: str
+    added: str
+    seconds: float | None
+    arms: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StudyResult:
-    """Everything a report shows; `about` holds provenance (model, command, versions, fingerprint, times)."""
+    """Everything a report shows; `about` holds provenance (model, command, versions, fingerprint, times).
+
+    `rungs` holds each kind of evidence by itself, weakest first, where a study climbed beyond gradients;
+    `verdicts` then holds the strongest that there is of each.
+    """
 
     verdicts: tuple[Verdict, ...]
     curves: tuple[Curve, ...]
@@ -179,3 +203,4 @@ class StudyResult:
     design: str | None
     about: dict[str, Any] = field(default_factory=dict)
     contrasts: tuple[Contrast, ...] = ()
+    rungs: tuple[Rung, ...] = ()
