@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from assay.errors import DataError
+from assay.online import hub_answers, hushed, offline
 
 HUB_PREFIX = "hub:"
 HUB_NAME = re.compile(r"hub:(?P<name>[^:@]+/[^:@]+)(:(?P<config>[^@]+))?(@(?P<split>.+))?")
@@ -31,8 +32,12 @@ def _stream(
     datasets: Any, source: str, name: str, config: str | None, split: str
 ) -> Iterator[Mapping[str, Any]]:
     """The rows; whatever `datasets`, the hub or the network raise becomes one kind of error."""
+    if not offline() and not hub_answers():
+        raise DataError(f"{source} cannot be read: the hub could not be reached.")
     try:
-        yield from datasets.load_dataset(name, config, split=split, streaming=True)
+        with hushed():
+            rows = datasets.load_dataset(name, config, split=split, streaming=True)
+        yield from rows
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"{source} cannot be read from the hub: {reason}") from error

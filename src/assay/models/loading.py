@@ -20,7 +20,9 @@ from transformers.utils import logging as transformers_logging
 from assay.errors import ConfigError, ModelError
 from assay.files import read_json
 from assay.models.folders import find_weights
+from assay.models.hub import cache_only
 from assay.models.placing import listed
+from assay.online import hushed
 
 Quantize = Literal["4bit"]
 
@@ -48,13 +50,13 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model",
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence transformers' own bars and warnings; what matters is raised as an error or checked by us."""
+    """Silence transformers' and the hub's bars and warnings; what matters is raised, or checked by us."""
     level = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        with warnings.catch_warnings():
+        with hushed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -116,7 +118,7 @@ def load_model(
             model, loading = AutoModelForCausalLM.from_pretrained(
                 source,
                 trust_remote_code=False,
-                local_files_only=Path(source).exists(),
+                local_files_only=cache_only(source),
                 use_safetensors=None if allow_pickle else True,
                 output_loading_info=True,
                 revision=revision or "main",
@@ -153,12 +155,11 @@ def load_tokenizer(sources: Sequence[str]) -> Any:
         folder = Path(source)
         if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
             continue
+        local = cache_only(source)
         for kind in _tokenizer_kinds(folder):
             try:
                 with quiet():
-                    return kind.from_pretrained(
-                        source, trust_remote_code=False, local_files_only=folder.is_dir()
-                    )
+                    return kind.from_pretrained(source, trust_remote_code=False, local_files_only=local)
             except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
                 reason = _first_sentence(error)
         if folder.is_dir():
@@ -178,7 +179,7 @@ def load_config(source: str) -> Any:
     try:
         with quiet():
             return AutoConfig.from_pretrained(
-                source, trust_remote_code=False, local_files_only=Path(source).exists()
+                source, trust_remote_code=False, local_files_only=cache_only(source)
             )
     except _NOT_LOADABLE as error:
         raise ModelError(_not_loaded(source, error)) from error
