@@ -22,17 +22,14 @@ from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
 from assay.files import write_json
 from assay.lookahead.losses import Answers
-from assay.models.loading import load_tokenizer
 from assay.models.optimizer_building import build_optimizer
 from assay.models.optimizer_state import read_optimizer
-from assay.models.recipe import FineTuneRecipe, fine_tune
 from assay.models.session import Session
-from assay.models.trajectory import Trajectory
 from assay.truth.arms import Arm, run_arm
 from assay.truth.halves import CONTROL, few, strategies, task_halves
 from assay.truth.regimes import REGIMES, Regime
+from assay.truth.runs import fine_tune_run
 from assay.world.examples import base_examples, make_examples, query_examples
-from assay.world.recipe import world_recipe
 from assay.world.shipped import base_model_path
 from assay.world.tasks import DEMO_TASKS
 from assay.world.words import World, make_world
@@ -130,14 +127,6 @@ class Truth:
             "loss": {task: float(said.losses[tasks == task].mean()) for task in DEMO_TASKS},
             "right": {task: float(said.right[tasks == task].mean()) for task in DEMO_TASKS},
         }
-
-
-def fine_tune_run(world: World, base_model: Path, folder: Path, seed: int) -> Trajectory:
-    """A run of the world's recipe; the seed draws data, order and weights. Found if it is there."""
-    tokenizer = load_tokenizer([str(base_model)])
-    training = tokenize_all(base_examples(seed=seed, world=world), tokenizer).tokens
-    recipe = FineTuneRecipe(**world_recipe(seed=seed))
-    return fine_tune(base_model, training, folder, recipe, tokenizer=tokenizer)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Ways of scoring examples. Knows no files and no trainers."""

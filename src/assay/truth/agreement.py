@@ -1,0 +1,134 @@
+"""How well predictions agree with the truth: ranks, signs, commitments, each with an interval.
+
+Knows nothing of how either came about. Strategies are the units that are redrawn for intervals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.stats import rankdata
+from scipy.stats import t as student
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    value: float
+    low: float
+    high: float
+
+
+def spearman(a: Float[np.ndarray, "*b n"], b: Float[np.ndarray, "*b n"]) -> Float[np.ndarray, "*b"]:
+    """Rank correlation along the last axis, ties at their mean rank; NaN where one side is constant."""
+    x, y = (rankdata(each, axis=-1) for each in (a, b))
+    x, y = (each - each.mean(-1, keepdims=True) for each in (x, y))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1)))
+
+
+def rank_agreement(
+    predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"], seed: int = 0
+) -> Interval:
+    """Spearman over strategies, averaged over regimes (rows), with a bootstrap over strategies.
+
+    Strategies that were not trained in a regime are NaN in `true` and left out of that regime.
+    """
+    return _interval(_mean_spearman(predicted, true), _redrawn(predicted, true, seed))
+
+
+def rank_gain(
+    predicted: Float[np.ndarray, "r p"],
+    baseline: Float[np.ndarray, "r p"],
+    true: Float[np.ndarray, "r p"],
+    seed: int = 0,
+) -> Interval:
+    """By how much `predicted` agrees better than `baseline`, on the same redrawn strategies."""
+    value = _mean_spearman(predicted, true) - _mean_spearman(baseline, true)
+    return _interval(value, _redrawn(predicted, true, seed) - _redrawn(baseline, true, seed))
+
+
+def _mean_spearman(predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"]) -> float:
+    each = []
+    for one, other in zip(predicted, true, strict=True):
+        known = np.isfinite(other) & np.isfinite(one)
+        each.append(float(spearman(one[known], other[known])))
+    return float(np.mean(each))
+
+
+def _redrawn(
+    predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"], seed: int
+) -> Float[np.ndarray, "b"]:
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(predicted.shape[1], size=(RESAMPLES, predicted.shape[1]))
+    total = np.zeros((len(predicted), RESAMPLES))
+    for row, (one, other) in enumerate(zip(predicted, true, strict=True)):
+        known = np.flatnonzero(np.isfinite(other) & np.isfinite(one))
+        mine = known[drawn[:, : len(known)] % len(known)]
+        total[row] = spearman(one[mine], other[mine])
+    return np.asarray(np.nanmean(total, axis=0))
+
+
+def _interval(value: float, draws: Float[np.ndarray, "b"]) -> Interval:
+    low, high = (float(each) for each in np.nanquantile(draws, [0.025, 0.975]))
+    return Interval(value, low, high)
+
+
+def ceiling(effects: Float[np.ndarray, "p s"]) -> float:
+    """The Spearman that a perfect prediction can reach with S seeds: √(S r / (1 + (S − 1) r)).
+
+    r is the mean Spearman of one seed with another (Spearman and Brown 1910); 0 where r is not positive.
+    """
+    seeds = effects.shape[1]
+    pairs = [float(spearman(effects[:, i], effects[:, j])) for i in range(seeds) for j in range(i + 1, seeds)]
+    r = float(np.mean(pairs)) if pairs else float("nan")
+    return float(np.sqrt(seeds * r / (1 + (seeds - 1) * r))) if r > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Differences:
+    """True differences from the control: their means over seeds and the half widths of their intervals."""
+
+    mean: Float[np.ndarray, "p"]
+    reach: Float[np.ndarray, "p"]
+
+    @property
+    def clear(self) -> Bool[np.ndarray, "p"]:
+        """Whose interval excludes zero."""
+        return np.asarray(np.abs(self.mean) > self.reach)
+
+
+def differences(effects: Float[np.ndarray, "p s"], control: Float[np.ndarray, "s"]) -> Differences:
+    """Paired by seed, with Student's t on S − 1 degrees of freedom (95%)."""
+    each = effects - control
+    seeds = each.shape[1]
+    error = each.std(axis=1, ddof=1) / np.sqrt(seeds)
+    return Differences(each.mean(axis=1), float(student.ppf(0.975, seeds - 1)) * error)
+
+
+@dataclass(frozen=True, slots=True)
+class Commitments:
+    """Of committed verdicts how many were `right`; of the `clear` true differences how many were committed
+    on."""
+
+    committed: int
+    right: int
+    clear: int
+    clear_committed: int
+
+
+def commitments(
+    words: Sequence[str], true: Differences, signs: Mapping[str, int] | None = None
+) -> Commitments:
+    """Count verdicts in `signs` (better: +1, worse: −1) as commitments; right if the true sign is theirs."""
+    signs = signs or {"better": 1, "worse": -1}
+    said = np.array([signs.get(word, 0) for word in words])
+    right = said * np.sign(true.mean) > 0
+    return Commitments(
+        committed=int(np.count_nonzero(said)),
+        right=int(np.count_nonzero(right)),
+        clear=int(np.count_nonzero(true.clear)),
+        clear_committed=int(np.count_nonzero(true.clear & (said != 0))),
+    )
