@@ -26,7 +26,7 @@ from assay.models.optimizer_building import build_optimizer
 from assay.models.optimizer_state import read_optimizer
 from assay.models.session import Session
 from assay.truth.arms import Arm, run_arm
-from assay.truth.halves import CONTROL, few, strategies, task_halves
+from assay.truth.halves import CONTROL, Half, few, half_of, strategies, task_halves
 from assay.truth.regimes import REGIMES, Regime
 from assay.truth.runs import fine_tune_run
 from assay.world.examples import base_examples, make_examples, query_examples
@@ -56,12 +56,15 @@ class Item:
         return f"{self.regime.name}/{self.strategy or 'base'}-{self.seed}.json"
 
 
-def items(regimes: Iterable[str], seeds: Iterable[int], few_in_long: int) -> list[Item]:
+def items(
+    regimes: Iterable[str], seeds: Iterable[int], few_in_long: int, half: Half | None = None
+) -> list[Item]:
     """All the work, in the order in which it is most useful if it has to stop early."""
     rows = []
     for name in regimes:
         regime = REGIMES[name]
-        chosen = [CONTROL, *(few(few_in_long) if regime.long else strategies())]
+        wanted = few(few_in_long) if regime.long else strategies()
+        chosen = [CONTROL, *(one for one in wanted if half in (None, half_of(one)))]
         rows += [Item(regime, seed, strategy) for seed in seeds for strategy in (None, *chosen)]
     return rows
 
@@ -139,6 +142,7 @@ def main() -> None:
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--few", type=int, default=20, help="strategies in the long regime")
+    parser.add_argument("--half", choices=["development", "reported"], help="only these strategies")
     parser.add_argument("--part", default="1/1", help="K/N: every N-th file, from the K-th")
     options = parser.parse_args()
     settle_process()
@@ -146,7 +150,7 @@ def main() -> None:
     torch.set_num_threads(1)
     part, parts = map(int, options.part.split("/"))
     truth = Truth(make_world(options.world), options.base or base_model_path(), options.out)
-    work = items(options.regimes, options.seeds, options.few)[part - 1 :: parts]
+    work = items(options.regimes, options.seeds, options.few, options.half)[part - 1 :: parts]
     for count, item in enumerate(work, start=1):
         path = options.out / "truth" / item.name
         if not path.is_file():

@@ -109,7 +109,7 @@ def measure_side(side: Side, folder: Path, progress: Progress = SILENT) -> Measu
 
 def first(measured: Measurements, per_task: int) -> Measurements:
     """The same with only the first `per_task` probes of every task; no number is computed again."""
-    rows = {name: _first_of_each(each.tasks, per_task) for name, each in measured.probe_sets.items()}
+    rows = {name: first_of_each(each.tasks, per_task) for name, each in measured.probe_sets.items()}
     return Measurements(
         {name: _subset(each, rows[name]) for name, each in measured.probe_sets.items()},
         measured.query_sets,
@@ -135,7 +135,8 @@ def _first_at(at: CheckpointMeasurements, rows: Mapping[str, np.ndarray]) -> Che
     )
 
 
-def _first_of_each(tasks: Sequence[str | None], count: int) -> np.ndarray:
+def first_of_each(tasks: Sequence[str | None], count: int) -> np.ndarray:
+    """Positions of the first `count` examples of every task, in order."""
     seen: dict[str | None, int] = {}
     rows = []
     for row, task in enumerate(tasks):
