@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from assay.errors import ConfigError
+from assay.runs.durations import seconds_of
 from assay.runs.places import require_here
 from assay.studies.design import design_named, require_sets
 from assay.studies.estimators import DEFAULT_ESTIMATOR, estimator_named
@@ -77,6 +78,13 @@ class StudyConfig(MeasureConfig):
     `probes` and `control` (exactly one entry, or none) together are the probe sets. `undesired` names query
     sets of bad responses. `limit` keeps the first examples of every task in every set. `margin` is the
     share of the control's effect within which a strategy counts as like it.
+
+    `evidence` is what is measured: gradients, a lookahead of real steps, or all. `time_budget` ("10m") bounds
+    the lookahead, and with evidence all it is then spent on what gradients left undecided. A lookahead takes
+    `lookahead_steps` steps on `lookahead_base` training examples and `lookahead_added` probes each, whose
+    mean loss joins with `lookahead_weight`, with `lookahead_seeds` seeds at the checkpoints of the steps
+    `lookahead_checkpoints` (by default the first, a middle and the last) and at `lookahead_rate` (by default
+    half of the run's peak learning rate).
     """
 
     checkpoints: str
@@ -95,6 +103,15 @@ class StudyConfig(MeasureConfig):
     every: int | None = Field(default=None, ge=1)
     limit: int | None = Field(default=None, ge=1)
     memory_gb: float | None = Field(default=None, gt=0)
+    evidence: Literal["gradient", "lookahead", "all"] = "gradient"
+    time_budget: str | None = None
+    lookahead_steps: int = Field(default=20, ge=1)
+    lookahead_seeds: int = Field(default=3, ge=1)
+    lookahead_base: int = Field(default=8, ge=1)
+    lookahead_added: int = Field(default=8, ge=1)
+    lookahead_weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    lookahead_checkpoints: list[int] | None = None
+    lookahead_rate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -127,6 +144,13 @@ class StudyConfig(MeasureConfig):
             raise ValueError(
                 f"undesired: {unknown[0]!r} is no query set; the query sets are {', '.join(self.queries)}"
             )
+        if self.time_budget is not None:
+            if self.evidence == "gradient":
+                raise ValueError("time_budget: it bounds a lookahead; ask for one with --evidence all")
+            try:
+                seconds_of(self.time_budget)
+            except ValueError as error:
+                raise ValueError(f"time_budget: {error}") from None
         for name in (*self.probes, *self.queries, *self.control):
             if not name or not name.isprintable():
                 raise ValueError(f"probes: the name {name!r} is empty or holds what cannot be printed")

@@ -20,7 +20,7 @@ from assay.models.session import Session
 from assay.models.trajectory import Checkpoint
 from assay.progress import SILENT, Progress
 from assay.runs.inputs import Inputs
-from assay.runs.shards import read_shard, write_shard
+from assay.runs.shards import read_shard, seconds_of_shard, write_shard
 from assay.studies.measurements import CheckpointMeasurements, ExampleSet
 
 GRAM_LIMIT = 2000
@@ -127,6 +127,7 @@ def measure(
         at = known.get(checkpoint.name)
         if at is None:
             groups, wanted = groups_of(inputs)
+            began = time.perf_counter()
             found = products(
                 session.at(checkpoint),
                 groups,
@@ -138,9 +139,17 @@ def measure(
             )
             at = as_measurements(checkpoint, found, *sets)
             if folder is not None:
-                write_shard(_shard(folder, checkpoint), at, fingerprints[checkpoint.name])
+                seconds = time.perf_counter() - began
+                write_shard(_shard(folder, checkpoint), at, fingerprints[checkpoint.name], seconds)
         measured.append(at)
     return tuple(measured)
+
+
+def seconds_taken(checkpoints: Sequence[Checkpoint], folder: Path) -> float | None:
+    """What measuring all of these checkpoints took, whenever that was; None where a shard does not tell."""
+    each = [seconds_of_shard(_shard(folder, one)) for one in checkpoints]
+    known = [seconds for seconds in each if seconds is not None]
+    return sum(known) if len(known) == len(each) else None
 
 
 def as_measurements(

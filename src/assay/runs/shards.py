@@ -17,8 +17,10 @@ from assay.studies.measurements import CheckpointMeasurements
 EACH = ("probe_sqnorm", "query_sqnorm", "probe_loss", "query_loss", "probe_gram", "query_gram")
 
 
-def write_shard(path: Path, measured: CheckpointMeasurements, fingerprint: str) -> None:
-    """Write one checkpoint, whole or not at all."""
+def write_shard(
+    path: Path, measured: CheckpointMeasurements, fingerprint: str, seconds: float | None = None
+) -> None:
+    """Write one checkpoint, whole or not at all; `seconds` is what it took."""
     arrays: dict[str, np.ndarray] = {}
     names: dict[str, list[Any]] = {}
     for (probe_set, query_set), values in measured.dot.items():
@@ -33,6 +35,7 @@ def write_shard(path: Path, measured: CheckpointMeasurements, fingerprint: str) 
         for key in ("name", "step", "epoch", "learning_rate", "gram_of_task_means")
     }
     about = {"fingerprint": fingerprint, "position": json.dumps(position), "names": json.dumps(names)}
+    about["seconds"] = json.dumps(seconds)
     write_atomically(path, lambda temporary: save_file(arrays, temporary, metadata=about))
 
 
@@ -60,3 +63,10 @@ def read_shard(path: Path, fingerprint: str) -> CheckpointMeasurements | None:
         return None
     fields: dict[str, Any] = {**json.loads(about["position"]), **found}
     return CheckpointMeasurements(**fields)
+
+
+def seconds_of_shard(path: Path) -> float | None:
+    """What a whole shard took; None where it does not tell."""
+    with safe_open(path, framework="numpy") as file:
+        seconds = json.loads((file.metadata() or {}).get("seconds", "null"))
+    return None if seconds is None else float(seconds)

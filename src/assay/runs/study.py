@@ -1,7 +1,7 @@
-"""A swift study from settings to run folder: read, check, measure, analyse, report.
+"""A swift study from settings to run folder: read, check, measure, look ahead, analyse, report.
 
 The one place where the rooms meet; each step is a call into one of them. A killed run goes on from its
-finished checkpoints and ends in the same result.
+finished shards and ends in the same result.
 """
 
 import dataclasses
@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Bool
+
 from assay import __version__
 from assay.data.example import Reject
 from assay.data.readers import write_rejects
@@ -24,7 +27,7 @@ from assay.files import read_json, write_json, write_text
 from assay.fingerprint import differing_fields, digest, fingerprint
 from assay.models.loading import context_length
 from assay.models.session import Session
-from assay.models.trajectory import Checkpoint, Trajectory
+from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.report import write_report
 from assay.runs.config import StudyConfig, config_text
@@ -38,12 +41,15 @@ from assay.runs.inputs import (
     same_prompt_notes,
     tokenise_sets,
 )
+from assay.runs.lookahead.result import by_steps
+from assay.runs.lookahead.tables import write_lookahead
 from assay.runs.measure import Estimate as Expected
-from assay.runs.measure import estimate, finished, measure
+from assay.runs.measure import estimate, finished, measure, seconds_taken
 from assay.runs.tables import write_tables
 from assay.studies import analyse
 from assay.studies.intervals import has_interval
-from assay.studies.measurements import CheckpointMeasurements, Measurements
+from assay.studies.lookahead import LookaheadMeasurements
+from assay.studies.measurements import ExampleSet, Measurements
 from assay.studies.result import Estimate, StudyResult, Verdict
 
 SETTINGS = "settings.json"
@@ -51,7 +57,8 @@ SETTINGS = "settings.json"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Study:
-    """A finished study: `measurements` is all that was measured, `result` all that is said.
+    """A finished study: `measurements` is all that was measured by gradients (no checkpoints where only a
+    lookahead was asked for), `lookahead` what was by real steps, `result` all that is said.
 
     `rejects` are the rows that were set aside, `settings` all that the measurements depend on.
     """
@@ -62,6 +69,7 @@ class Study:
     inputs: Inputs
     rejects: tuple[Reject, ...] = ()
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    lookahead: LookaheadMeasurements | None = None
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
@@ -77,7 +85,10 @@ class Study:
         _refuse_others(folder, dict(self.settings))
         write_json(folder / SETTINGS, self.settings)
         _write_inputs(folder, self.config, self.rejects)
-        write_tables(folder, self.measurements)
+        if self.measurements.checkpoints:
+            write_tables(folder, self.measurements)
+        if self.lookahead is not None:
+            write_lookahead(folder, self.lookahead)
         write_json(folder / "study.json", plain(self.result))
         return write_report(self.result, folder)
 
@@ -129,16 +140,66 @@ def run_study(
         progress.note(note)
 
     settings = _settings(session, inputs, config)
-    fingerprints = {
-        checkpoint.name: fingerprint({**settings, "weights": session.weights_digest(checkpoint)})
-        for checkpoint in trajectory.checkpoints
-    }
-    folder = None if out is None else out / "measurements"
-    known: dict[str, CheckpointMeasurements] = {}
-    if out is not None and folder is not None:
+    if out is not None:
         _refuse_others(out, settings)
-        known = finished(trajectory.checkpoints, folder, fingerprints)
-    missing = len(trajectory.checkpoints) - len(known)
+    all_rejects = (*rejects, *inputs.rejects)
+    ready = _Ready(config, session, inputs, measured_sets(inputs, config), excluded, settings, out, progress)
+    measurements = Measurements(*ready.sets, config.control_name, (), excluded)
+    result, lookahead, seconds = None, None, None
+    if config.evidence != "lookahead":
+        measurements, result, seconds = _by_gradients(ready, all_rejects, command, began)
+    if config.evidence != "gradient":
+        if result is None and out is not None:
+            _begin(ready, all_rejects)
+        result, lookahead = by_steps(
+            config,
+            session,
+            inputs,
+            ready.sets,
+            excluded,
+            below=result,
+            gradient_seconds=seconds,
+            about=_about(ready, None, command, began),
+            settings=settings,
+            folder=None if out is None else out / "lookahead",
+            progress=progress,
+        )
+    assert result is not None
+    result = dataclasses.replace(result, about={**result.about, "seconds": _since(began)})
+    study = Study(config, measurements, result, inputs, all_rejects, settings, lookahead)
+    if out is not None:
+        progress.note("Writing tables and the report.")
+        study.save(out)
+    return study
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Ready:
+    """A study whose data and model have been read without error."""
+
+    config: StudyConfig
+    session: Session
+    inputs: Inputs
+    sets: tuple[dict[str, ExampleSet], dict[str, ExampleSet]]
+    excluded: dict[tuple[str, str], Bool[np.ndarray, "p q"]]
+    settings: dict[str, Any]
+    out: Path | None
+    progress: Progress
+
+
+def _by_gradients(
+    ready: _Ready, rejects: Sequence[Reject], command: str | None, began: float
+) -> tuple[Measurements, StudyResult, float | None]:
+    """Measure products at every checkpoint and analyse them; also the seconds of measuring, if known."""
+    config, session, inputs, progress = ready.config, ready.session, ready.inputs, ready.progress
+    checkpoints = session.trajectory.checkpoints
+    fingerprints = {
+        one.name: fingerprint({**ready.settings, "weights": session.weights_digest(one)})
+        for one in checkpoints
+    }
+    folder = None if ready.out is None else ready.out / "measurements"
+    known = {} if folder is None else finished(checkpoints, folder, fingerprints)
+    missing = len(checkpoints) - len(known)
     if known:
         progress.note(f"Going on: {counted(len(known), 'checkpoint')} measured before, {missing:,} to go.")
     memory = None if config.memory_gb is None else int(config.memory_gb * 1e9)
@@ -146,17 +207,14 @@ def run_study(
     if missing:
         progress.note(expected.sentence())
     progress.note(expected.coverage.sentence()[0].upper() + expected.coverage.sentence()[1:] + ".")
-    all_rejects = (*rejects, *inputs.rejects)
-    if out is not None:
-        write_json(out / SETTINGS, settings)
-        _write_inputs(out, config, all_rejects)
-
-    probes, queries = measured_sets(inputs, config)
-    checkpoints = measure(
+    if ready.out is not None:
+        _begin(ready, rejects)
+    start = time.monotonic()
+    measured = measure(
         session,
-        trajectory.checkpoints,
+        checkpoints,
         inputs,
-        (probes, queries),
+        ready.sets,
         known=known,
         folder=folder,
         fingerprints=fingerprints,
@@ -164,16 +222,27 @@ def run_study(
         memory_bytes=memory,
         progress=progress,
     )
-    measurements = Measurements(probes, queries, config.control_name, checkpoints, excluded)
-    about = _about(session, trajectory.checkpoints, expected, settings, config, command, began)
+    seconds = _since(start) if folder is None else seconds_taken(checkpoints, folder)
+    measurements = Measurements(*ready.sets, config.control_name, measured, ready.excluded)
     result = analyse(
-        measurements, estimator=config.estimator, margin=config.margin, design=config.design, about=about
+        measurements,
+        estimator=config.estimator,
+        margin=config.margin,
+        design=config.design,
+        about=_about(ready, expected, command, began),
     )
-    study = Study(config, measurements, result, inputs, all_rejects, settings)
-    if out is not None:
-        progress.note("Writing tables and the report.")
-        study.save(out)
-    return study
+    return measurements, result, seconds
+
+
+def _begin(ready: _Ready, rejects: Sequence[Reject]) -> None:
+    """Make the run folder a study's, so that shards may be written into it."""
+    assert ready.out is not None
+    write_json(ready.out / SETTINGS, ready.settings)
+    _write_inputs(ready.out, ready.config, rejects)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 1)
 
 
 def plain(value: Any) -> Any:
@@ -245,18 +314,15 @@ def _write_inputs(out: Path, config: StudyConfig, rejects: Sequence[Reject]) -> 
         (out / "rejects.jsonl").unlink(missing_ok=True)
 
 
-def _about(
-    session: Session,
-    checkpoints: tuple[Checkpoint, ...],
-    expected: Expected,
-    settings: dict[str, Any],
-    config: StudyConfig,
-    command: str | None,
-    began: float,
-) -> dict[str, Any]:
-    described = session.describe()
+def _about(ready: _Ready, expected: Expected | None, command: str | None, began: float) -> dict[str, Any]:
+    """Where the numbers come from; `expected` is what measuring gradients took, if they were."""
+    config, described = ready.config, ready.session.describe()
+    checkpoints = ready.session.trajectory.checkpoints
     first, last = checkpoints[0], checkpoints[-1]
     span = first.name if len(checkpoints) == 1 else f"{first.name} to {last.name}"
+    parts = [*ready.inputs.probes.values(), *ready.inputs.queries.values()]
+    tokens = [one for part in parts for one in part.tokens]
+    by_gradients = ", products in fp32 or better" if expected is not None else ""
     return {
         "model": f"{described['base_model'] or Path(config.checkpoints).name} ({described['kind']})",
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -264,11 +330,11 @@ def _about(
         "config": config_text(config),
         "checkpoints": f"{len(checkpoints)}: {span}",
         "parameters": "{trained:,} trained of {total:,}".format(**described["parameters"]),
-        "coverage": expected.coverage.sentence(),
-        "precision": f"{described['dtype']} on {described['device']}, products in fp32 or better",
+        "coverage": None if expected is None else expected.coverage.sentence(),
+        "precision": f"{described['dtype']} on {described['device']}{by_gradients}",
         "loss": f"summed over completion tokens; probes: {config.loss_on}, queries: {config.query_loss_on}",
-        "examples": f"{expected.examples:,} examples, {expected.tokens:,} tokens",
-        "seconds": round(time.monotonic() - began, 1),
+        "examples": f"{len(tokens):,} examples, {sum(map(len, tokens)):,} tokens",
+        "seconds": _since(began),
         "versions": {**described["versions"], "assay": __version__, "python": platform.python_version()},
-        "fingerprint": fingerprint(settings),
+        "fingerprint": fingerprint(ready.settings),
     }

@@ -70,6 +70,8 @@ def added(gradient: Sequence[Verdict], lookahead: Sequence[Verdict], control: st
         settled = sum(map(decided, above.values()))
         return f"Decided {settled} of {len(above)} {_verdicts(len(above))}."
     undecided = [at for at, verdict in below.items() if not decided(verdict)]
+    if not undecided:
+        return "Gradients had left no verdict open."
     reached = [at for at in undecided if at in above]
     settled = sum(decided(above[at]) for at in reached)
     opened = sum(at in above and decided(v) and not decided(above[at]) for at, v in below.items())
