@@ -1,0 +1,154 @@
+"""Holds predictions and verdicts against the truth: one row for each predictor, probe count and context.
+
+Knows nothing of how predictions are made or how the truth was trained.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from assay.studies.result import Context, Verdict
+from assay.truth.agreement import (
+    Commitments,
+    Interval,
+    ceiling,
+    commitments,
+    differences,
+    rank_agreement,
+    rank_gain,
+)
+from assay.truth.halves import CONTROL, EASY_TO_TELL
+from assay.truth.predictions import AVERAGED, Prediction
+from assay.truth.table import Effects, Truth
+
+BASELINE = "minus_probe_loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How a predictor's order of the strategies agrees with the true one, averaged over regimes.
+
+    `all` and `graded` are Spearman correlations over all strategies and without those that are easy to tell;
+    `gain` is what `all` has over minus probe loss, `by_regime` is `all` in each regime and `gains` its gain;
+    `signs` is the share of strategies, clearly different from the control in truth, whose predicted
+    difference has the true sign.
+    """
+
+    predictor: str
+    per_task: int
+    checkpoint: str
+    context: Context
+    all: Interval
+    graded: Interval
+    gain: Interval
+    graded_gain: Interval
+    by_regime: Mapping[str, float]
+    gains: Mapping[str, Interval]
+    signs: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What became of verdicts against the control, by regime."""
+
+    evidence: str
+    per_task: int
+    context: Context
+    by_regime: Mapping[str, Commitments]
+
+
+def agreements(truth: Truth, predictions: Iterable[Prediction], chosen: Sequence[str]) -> list[Agreement]:
+    """One row for each prediction, over the `chosen` strategies that were both trained and predicted."""
+    rows = list(predictions)
+    baselines = {
+        (row.per_task, row.context): row
+        for row in rows
+        if row.predictor == BASELINE and row.checkpoint == AVERAGED
+    }
+    return [_agreement(truth, row, baselines[row.per_task, row.context], chosen) for row in rows]
+
+
+def _agreement(truth: Truth, row: Prediction, baseline: Prediction, chosen: Sequence[str]) -> Agreement:
+    names = [name for name in chosen if name in row.scores]
+    graded = [name for name in names if name not in EASY_TO_TELL]
+    regimes = regimes_of(truth)
+
+    def table(of: Mapping[str, float], among: Sequence[str]) -> Float[np.ndarray, "r p"]:
+        return np.tile([of[name] for name in among], (len(regimes), 1))
+
+    def true(among: Sequence[str]) -> Float[np.ndarray, "r p"]:
+        return np.array([mean_effects(truth.effects[regime, row.context], among) for regime in regimes])
+
+    mine, theirs, real = table(row.scores, names), table(baseline.scores, names), true(names)
+    return Agreement(
+        predictor=row.predictor,
+        per_task=row.per_task,
+        checkpoint=row.checkpoint,
+        context=row.context,
+        all=rank_agreement(mine, real),
+        graded=rank_agreement(table(row.scores, graded), true(graded)),
+        gain=rank_gain(mine, theirs, real),
+        graded_gain=rank_gain(table(row.scores, graded), table(baseline.scores, graded), true(graded)),
+        by_regime={r: rank_agreement(mine[i : i + 1], real[i : i + 1]).value for i, r in enumerate(regimes)},
+        gains={
+            r: rank_gain(mine[i : i + 1], theirs[i : i + 1], real[i : i + 1]) for i, r in enumerate(regimes)
+        },
+        signs=_signs(truth, row, names),
+    )
+
+
+def regimes_of(truth: Truth) -> list[str]:
+    return list(dict.fromkeys(regime for regime, _ in truth.effects))
+
+
+def mean_effects(effects: Effects, strategies: Sequence[str]) -> Float[np.ndarray, "p"]:
+    """The mean effect of each strategy over seeds and tasks; NaN where it was not trained."""
+    found = {name: float(np.nanmean(effects.of(name))) for name in strategies if name in effects.strategies}
+    return np.array([found.get(name, np.nan) for name in strategies])
+
+
+def seed_effects(effects: Effects, strategies: Sequence[str]) -> Float[np.ndarray, "p s"]:
+    """The mean effect over tasks, seed by seed. A task is in-task for one half of the runs of every seed."""
+    return np.array([np.nanmean(effects.of(name), axis=1) for name in strategies])
+
+
+def ceilings(truth: Truth, context: Context, chosen: Sequence[str]) -> dict[str, float]:
+    """By regime, the Spearman that a perfect prediction could reach."""
+    found = {}
+    for regime in regimes_of(truth):
+        effects = truth.effects[regime, context]
+        found[regime] = ceiling(seed_effects(effects, [n for n in chosen if n in effects.strategies]))
+    return found
+
+
+def calibration(
+    truth: Truth, evidence: str, per_task: int, verdicts: Iterable[Verdict], chosen: Sequence[str]
+) -> list[Calibration]:
+    """What became of committed verdicts (better, worse) in each regime."""
+    rows = []
+    by_context: dict[Context, dict[str, str]] = {"in-task": {}, "cross-task": {}}
+    for verdict in verdicts:
+        by_context[verdict.context][verdict.probe_set] = verdict.vs_control or "undecided"
+    for context, words in by_context.items():
+        found = {}
+        for regime in regimes_of(truth):
+            effects = truth.effects[regime, context]
+            names = [name for name in chosen if name in effects.strategies and name in words]
+            true = differences(seed_effects(effects, names), np.nanmean(effects.of(CONTROL), axis=1))
+            found[regime] = commitments([words[name] for name in names], true)
+        rows.append(Calibration(evidence, per_task, context, found))
+    return rows
+
+
+def _signs(truth: Truth, row: Prediction, names: Sequence[str]) -> float:
+    right, clear = 0, 0
+    for regime in regimes_of(truth):
+        effects = truth.effects[regime, row.context]
+        trained = [name for name in names if name in effects.strategies]
+        true = differences(seed_effects(effects, trained), np.nanmean(effects.of(CONTROL), axis=1))
+        said = np.array([row.scores[name] - row.scores[CONTROL] for name in trained])
+        right += int(np.count_nonzero((said * true.mean > 0) & true.clear))
+        clear += int(np.count_nonzero(true.clear))
+    return right / clear if clear else float("nan")

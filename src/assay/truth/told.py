@@ -1,0 +1,118 @@
+"""The benchmark's one table, as Markdown, and its one chart. Computes nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from assay.report.svg import draw
+from assay.truth.agreement import Interval
+from assay.truth.evaluate import Agreement, Calibration
+from assay.truth.predictions import AVERAGED
+
+Ceilings = Mapping[str, Mapping[str, float]]
+
+
+def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration], ceilings: Ceilings) -> str:
+    """The table of agreements, one row a predictor and probe count, and that of commitments."""
+    lines = []
+    for context, by_regime in ceilings.items():
+        regimes = list(by_regime)
+        lines += [
+            f"### {context.capitalize()}",
+            "",
+            "| predictor | probes | all | graded | beside minus probe loss | signs | "
+            + " | ".join(regimes)
+            + " |",
+            "|---" * (6 + len(regimes)) + "|",
+            "| *ceiling* | | | | | | " + " | ".join(f"*{by_regime[r]:.2f}*" for r in regimes) + " |",
+        ]
+        for row in agreements:
+            if row.context == context and row.checkpoint == AVERAGED:
+                lines.append(_agreement(row, regimes))
+        lines.append("")
+    lines += [
+        "### Commitments",
+        "",
+        "Verdicts against the control: right of those committed; committed of those clearly different.",
+        "",
+        "| evidence | probes | context | right | of clear | by regime (right/committed, committed/clear) |",
+        "|---|---|---|---|---|---|",
+        *(_calibration(row) for row in calibrations),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _agreement(row: Agreement, regimes: Iterable[str]) -> str:
+    gains = {r: _mark(row.gains[r]) for r in regimes}
+    cells = [
+        row.predictor,
+        str(row.per_task),
+        _interval(row.all),
+        _interval(row.graded),
+        _interval(row.gain, signed=True),
+        f"{row.signs:.2f}",
+        *(f"{row.by_regime[r]:.2f}{gains[r]}" for r in regimes),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _mark(gain: Interval) -> str:
+    """+ or − where the paired difference to the baseline excludes zero."""
+    return "⁺" if gain.low > 0 else "⁻" if gain.high < 0 else ""
+
+
+def _interval(one: Interval, signed: bool = False) -> str:
+    form = "+.2f" if signed else ".2f"
+    return f"{one.value:{form}} [{one.low:{form}}, {one.high:{form}}]".replace("-", "−")
+
+
+def _calibration(row: Calibration) -> str:
+    total = [
+        sum(getattr(one, name) for one in row.by_regime.values())
+        for name in ("right", "committed", "clear_committed", "clear")
+    ]
+    each = ", ".join(
+        f"{regime} {one.right}/{one.committed}, {one.clear_committed}/{one.clear}"
+        for regime, one in row.by_regime.items()
+    )
+    right = f"{total[0]}/{total[1]}" + (f" = {total[0] / total[1]:.2f}" if total[1] else "")
+    clear = f"{total[2]}/{total[3]}" + (f" = {total[2] / total[3]:.2f}" if total[3] else "")
+    return f"| {row.evidence} | {row.per_task} | {row.context} | {right} | {clear} | {each} |"
+
+
+def chart(agreements: Sequence[Agreement], ceilings: Ceilings) -> str:
+    """Spearman of each predictor in each regime, with the ceiling as a tick, by context and probes."""
+    points: list[dict[str, Any]] = [
+        {
+            "predictor": row.predictor,
+            "regime": regime,
+            "spearman": round(value, 3),
+            "panel": f"{row.context}, {row.per_task} probes per task",
+        }
+        for row in agreements
+        if row.checkpoint == AVERAGED
+        for regime, value in row.by_regime.items()
+    ]
+    averaged = [row for row in agreements if row.checkpoint == AVERAGED]
+    means = [
+        {
+            "predictor": row.predictor,
+            "spearman": round(row.all.value, 3),
+            "panel": f"{row.context}, {row.per_task} probes per task",
+        }
+        for row in averaged
+    ]
+    best_first = sorted(averaged, key=lambda row: -row.all.value)
+    order = list(dict.fromkeys(row.predictor for row in best_first))
+    y = alt.Y("predictor:N", sort=order, title=None)
+    x = alt.X("spearman:Q", title="Spearman with the true effect", scale=alt.Scale(domain=[-1, 1]))
+    dots = alt.Chart(alt.Data(values=points)).mark_circle(size=30, color="#56b4e9").encode(x=x, y=y)
+    mean = alt.Chart(alt.Data(values=means)).mark_tick(thickness=3, color="#d55e00").encode(x=x, y=y)
+    layered = alt.layer(dots, mean).properties(width=230)
+    return draw(
+        layered.facet(alt.Facet("panel:N", title=None), columns=3, data=alt.Data(values=points)).to_dict(),
+        "truth",
+        "Agreement of predictions with the truth",
+    )
