@@ -170,7 +170,7 @@ def test_what_limits_a_lookahead_and_how_many_would_do() -> None:
     settle = settle_seeded(found, 0.0, 0.95, "whether it helps")
     assert settle is not None and settle.limits == "seeds" and settle.have == 3
     assert settle.more is not None and settle.more > 3
-    assert f"about {settle.more} in all, instead of 3" in settle.sentence
+    assert f"about {settle.more} in all (--lookahead-seeds), instead of 3" in settle.sentence
 
 
 def verdicts_of(measured_gains: dict[str, dict[str, np.ndarray]], evidence: str) -> list[Verdict]:

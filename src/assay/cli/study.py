@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from assay.runs.study import Study
 
 JUDGE = "What is said, and of which checkpoints"
+CLIMB = "How far the evidence goes"
 
 
 def study(
@@ -135,6 +136,28 @@ def study(
     every: Annotated[
         int | None,
         typer.Option(metavar="N", rich_help_panel=JUDGE, help="Every n-th checkpoint, the last always."),
+    ] = None,
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="gradient|lookahead|all",
+            rich_help_panel=CLIMB,
+            help="Gradients (default), a few real optimizer steps, or both.",
+        ),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="10m", rich_help_panel=CLIMB, help="For the steps; spent on what is undecided first."
+        ),
+    ] = None,
+    lookahead_steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=CLIMB, help="Real steps in a lookahead (20)."),
+    ] = None,
+    lookahead_seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=CLIMB, help="Draws of batches and tasks (3)."),
     ] = None,
     device: Device = None,
     dtype: Dtype = None,

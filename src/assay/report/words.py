@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 
-from assay.studies.result import Context, Estimate, StudyResult, Verdict
+from assay.studies.result import Context, Estimate, Rung, StudyResult, Verdict
 
 ESTIMATORS: dict[str, tuple[str, str]] = {
     "relinf": ("Relative influence", "mean ⟨g_z, g_q⟩ / ‖g_q‖², as published"),
@@ -29,6 +29,7 @@ SYMBOLS = {
 }
 TONES = {"better": "good", "helps": "good", "worse": "bad", "harms": "bad", "like": "even", "none": "even"}
 PHRASES = {"none": "next to none"}
+EVIDENCE = {"gradient": "gradients", "lookahead": "real steps"}
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -150,8 +151,29 @@ def query_sets_of(result: StudyResult) -> tuple[str, ...]:
 
 
 def main_verdicts(result: StudyResult) -> tuple[Verdict, ...]:
-    """The verdicts by the study's own estimator; all of them where none is."""
-    return tuple(v for v in result.verdicts if v.estimator == result.estimator) or result.verdicts
+    """The verdicts by the study's own estimator or by real steps; all of them where none is."""
+    own = (v for v in result.verdicts if v.estimator == result.estimator or v.evidence == "lookahead")
+    return tuple(own) or result.verdicts
+
+
+def several_rungs(result: StudyResult) -> bool:
+    """Whether more than one kind of evidence was asked for."""
+    return len(result.rungs) > 1
+
+
+def of_rung(rung: Rung, verdict: Verdict) -> Verdict | None:
+    """What a rung by itself says where `verdict` stands."""
+    place = (verdict.probe_set, verdict.query_set, verdict.context)
+    return next((v for v in rung.verdicts if (v.probe_set, v.query_set, v.context) == place), None)
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time as it is said: “12 seconds”, “4 minutes”."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 120:
+        return f"{seconds:.1f} seconds" if seconds < 10 else f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
 
 
 def strategy_verdicts(result: StudyResult) -> tuple[Verdict, ...]:

@@ -138,7 +138,10 @@ def settle_seeded(found: Seeded, within: float, confidence: float, question: str
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if _reaches(found, limit, middle, aim, confidence) else (middle + 1, high)
-    sentence = f"{lead}: about {low}{per} in all, instead of {limit.have}, would probably settle {question}."
+    how = " (--lookahead-seeds)" if limit.unit == "seeds" else ""
+    sentence = (
+        f"{lead}: about {low}{per} in all{how}, instead of {limit.have}, would probably settle {question}."
+    )
     return Settle(limit.unit, limit.have, low, sentence)
 
 
