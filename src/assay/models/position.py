@@ -38,7 +38,7 @@ def read_position(folder: Path) -> Position:
     named = CHECKPOINT.fullmatch(folder.resolve().name)
     step = int(named[1]) if named else None
     if not (folder / STATE).is_file():
-        return Position(step, None, _scheduled_rate(folder))
+        return Position(step, None, scheduled_rate(folder))
     try:
         state = read_json(folder / STATE)
         step = int(state["global_step"])
@@ -46,10 +46,10 @@ def read_position(folder: Path) -> Position:
         logged = _logged_rates(state.get("log_history") or [])
     except (ValueError, KeyError, TypeError, AttributeError):
         note = f"{folder / STATE} cannot be read: the epoch of this checkpoint is unknown."
-        return Position(step, None, _scheduled_rate(folder), note)
+        return Position(step, None, scheduled_rate(folder), note)
     if step in logged:
         return Position(step, epoch, logged[step])
-    scheduled = _scheduled_rate(folder)
+    scheduled = scheduled_rate(folder)
     if scheduled is not None:
         return Position(step, epoch, scheduled)
     before = [logged_step for logged_step in logged if logged_step < step]
@@ -64,7 +64,7 @@ def _logged_rates(history: list[dict[str, Any]]) -> dict[int, float]:
     }
 
 
-def _scheduled_rate(folder: Path) -> float | None:
+def scheduled_rate(folder: Path) -> float | None:
     """First group's `_last_lr`; None where there is no scheduler or it holds more than plain values."""
     path = folder / SCHEDULER
     if not path.is_file():
