@@ -73,7 +73,7 @@ def spread(checkpoints: Sequence[Checkpoint], steps: Sequence[int] | None = None
     trained = [one for one in checkpoints if one.kind != "base" and one.step != 0] or list(checkpoints)
     if steps is not None:
         return tuple(one for one in trained if one.step in steps)
-    places = sorted({0, (len(trained) - 1) // 2, len(trained) - 1})
+    places = sorted({0, len(trained) // 2, len(trained) - 1})
     return tuple(trained[i] for i in places)
 
 
