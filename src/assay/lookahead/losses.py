@@ -15,7 +15,7 @@ from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.errors import NumericsError
 from assay.gradients import head as heads
-from assay.lookahead.steps import at_targets
+from assay.lookahead.steps import at_targets, evaluating
 
 ROWS = 512
 """Learned tokens whose logits exist at a time."""
@@ -37,7 +37,8 @@ def answers(model: nn.Module, tokens: Sequence[Tokens], token_budget: int = 8192
     device = next(model.parameters()).device
     losses, right = np.zeros(len(tokens)), np.ones(len(tokens), dtype=bool)
     for rows in token_budget_batches([len(one) for one in tokens], token_budget):
-        at = at_targets(head, [tokens[row] for row in rows], device)
+        with evaluating(model):
+            at = at_targets(head, [tokens[row] for row in rows], device)
         for start in range(0, len(at.owner), ROWS):
             part = slice(start, start + ROWS)
             logits = head.projection(at.hidden[part])

@@ -14,7 +14,8 @@ class Plan:
     """A lookahead takes `steps` optimizer steps on base examples and, beside it, on the same and probes.
 
     Every step learns from `base` base examples and `added` probes; the probes' mean loss per learned token
-    joins the base's with `weight`. Each of the `seeds` draws its own base batches, probes and halves of tasks.
+    joins the base's with `weight`. Each of the `seeds` draws base batches, probes and halves of tasks of its
+    own.
     """
 
     steps: int = 20

@@ -70,23 +70,37 @@ def take_steps(
     """
     parameters = list(trained_parameters(model).values())
     head = heads.split(model)
-    training = {module: module.training for module in model.modules()}
-    model.eval()
     try:
-        for step, rate in zip(steps, repeat(None) if rates is None else rates, strict=False):
-            for parameter in parameters:
-                parameter.grad = None
-            for rows in token_budget_batches([len(one) for one in step.tokens], token_budget):
-                _accumulate(head, [step.tokens[row] for row in rows], step.shares[rows], parameters[0].device)
-            if max_grad_norm > 0:
-                nn.utils.clip_grad_norm_(parameters, max_grad_norm)
-            if rate is not None:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            optimizer.step()
+        with evaluating(model):
+            for step, rate in zip(steps, repeat(None) if rates is None else rates, strict=False):
+                for parameter in parameters:
+                    parameter.grad = None
+                for rows in token_budget_batches([len(one) for one in step.tokens], token_budget):
+                    part = [step.tokens[row] for row in rows]
+                    _accumulate(head, part, step.shares[rows], parameters[0].device)
+                norm = nn.utils.clip_grad_norm_(parameters, max_grad_norm if max_grad_norm > 0 else np.inf)
+                if not bool(norm.isfinite()):
+                    raise NumericsError(
+                        f"The gradient of a step on {step.tokens[0].id!r} and {len(step.tokens) - 1} other "
+                        "examples is not finite: the steps diverged, or the model's weights are not finite."
+                    )
+                if rate is not None:
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate
+                optimizer.step()
     finally:
         for parameter in parameters:
             parameter.grad = None
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for as long as it lasts, every module's own mode afterwards."""
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
         for module, flag in training.items():
             module.training = flag
 
@@ -97,7 +111,7 @@ def _accumulate(
     """Add ∂(Σ_n shares[n] · ℓ_n)/∂θ to the gradients."""
     with torch.enable_grad():
         at = at_targets(head, tokens, device)
-        weights = at.weights * torch.from_numpy(shares).to(device, at.weights.dtype)[at.owner]
+        weights = at.weights.double() * torch.from_numpy(shares).to(device)[at.owner]
         if type(head.projection) is nn.Linear and not any(
             p.requires_grad for p in head.projection.parameters()
         ):
