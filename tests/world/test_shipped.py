@@ -1,4 +1,4 @@
-"""The shipped base model is world 0's, small, and has learned something; the recipe is one a run accepts."""
+"""The shipped base models are their worlds', small, and has learned something; the recipe is one a run accepts."""
 
 import numpy as np
 import pytest
@@ -14,32 +14,37 @@ from assay.world.score import right_answers
 from assay.world.tokenizer import BOS, END, make_tokenizer
 
 
+@pytest.fixture(scope="module", params=[0, 1], ids=["world0", "world1"])
+def world(request):
+    return make_world(request.param)
+
+
 @pytest.fixture(scope="module")
-def shipped():
-    folder = base_model_path()
+def shipped(world):
+    folder = base_model_path(world.seed)
     return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
 
 
-def test_the_shipped_tokenizer_is_the_worlds(shipped):
+def test_the_shipped_tokenizer_is_the_worlds(shipped, world):
     model, tokenizer = shipped
-    expected = make_tokenizer(make_world())
+    expected = make_tokenizer(world)
     assert tokenizer.get_vocab() == expected.get_vocab()
     assert tokenizer.chat_template == expected.chat_template
     assert model.config.vocab_size == len(tokenizer)
 
 
 def test_the_shipped_folder_is_small_and_holds_no_pickle():
-    files = [path for path in base_model_path().rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 4 * 2**20
+    files = [path for seed in (0, 1) for path in base_model_path(seed).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 8 * 2**20
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".md"}
 
 
-def test_right_answers_are_those_of_greedy_generation(shipped):
+def test_right_answers_are_those_of_greedy_generation(shipped, world):
     """Problems as running text, which the base model answers without fine-tuning, some rightly."""
     model, tokenizer = shipped
     tokens, generated = [], []
     for task in DEMO_TASKS:
-        for problem in references(task, 3, 5, "query", make_world()):
+        for problem in references(task, 3, 5, "query", world):
             prompt = tokenizer(BOS + problem.query)["input_ids"]
             answer = tokenizer(problem.answer + END)["input_ids"]
             weights = np.array([0.0] * len(prompt) + [1.0] * len(answer))
@@ -50,7 +55,7 @@ def test_right_answers_are_those_of_greedy_generation(shipped):
     assert 0.3 < np.mean(generated) < 1
 
 
-def test_the_shipped_model_finds_right_answers_likelier_than_others(shipped):
+def test_the_shipped_model_finds_right_answers_likelier_than_others(shipped, world):
     """On unseen problems as running text; by chance half of them, the trained model nearly all."""
     model, tokenizer = shipped
 
@@ -63,7 +68,7 @@ def test_the_shipped_model_finds_right_answers_likelier_than_others(shipped):
 
     won, met = 0, 0
     for task in DEMO_TASKS:
-        problems = references(task, 8, 5, "query", make_world())
+        problems = references(task, 8, 5, "query", world)
         for problem, other in zip(problems, problems[3:], strict=False):
             if problem.answer != other.answer:
                 met += 1
@@ -76,6 +81,11 @@ def test_a_missing_base_model_names_the_command_that_rebuilds_it(monkeypatch, tm
     monkeypatch.setattr(shipped_module, "files", lambda package: tmp_path)
     with pytest.raises(shipped_module.ModelError, match=r"python -m assay\.world\.pretrain --out"):
         base_model_path()
+
+
+def test_a_world_without_a_shipped_model_is_refused():
+    with pytest.raises(shipped_module.ConfigError, match="of world 7 is shipped, only those of 0 and 1"):
+        base_model_path(7)
 
 
 def test_the_recipe_is_one_that_fine_tuning_accepts():

@@ -149,7 +149,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     part, parts = map(int, options.part.split("/"))
-    truth = Truth(make_world(options.world), options.base or base_model_path(), options.out)
+    truth = Truth(make_world(options.world), options.base or base_model_path(options.world), options.out)
     work = items(options.regimes, options.seeds, options.few, options.half)[part - 1 :: parts]
     for count, item in enumerate(work, start=1):
         path = options.out / "truth" / item.name

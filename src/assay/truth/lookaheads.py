@@ -138,7 +138,9 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     half: Half | None = options.half
-    side = predicting_side(make_world(options.world), options.base or base_model_path(), options.out)
+    side = predicting_side(
+        make_world(options.world), options.base or base_model_path(options.world), options.out
+    )
     part, parts = map(int, options.part.split("/"))
     chosen = [name for name in strategies() if half in (None, half_of(name))]
     work = items(side, options.per_task, chosen)[part - 1 :: parts]

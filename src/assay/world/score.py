@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the problems and the fine-tuning")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    base = str(options.base or base_model_path())
+    base = str(options.base or base_model_path(options.world))
     world = make_world(options.world)
     tokenizer = load_tokenizer([base])
     training = tokenize_all(base_examples(seed=options.seed, world=world), tokenizer).tokens
