@@ -1,4 +1,4 @@
-"""The shipped base models are their worlds', small, and has learned something; the recipe is one a run accepts."""
+"""The shipped base models are their worlds', small, and have learned something; a run accepts the recipe."""
 
 import numpy as np
 import pytest

@@ -17,8 +17,8 @@ def base_model_path(world: int = 0) -> Path:
     """
     if world not in FOLDERS:
         raise ConfigError(
-            f"No base model of world {world} is shipped, only those of {' and '.join(map(str, FOLDERS))}; make "
-            f"one with `python -m assay.world.pretrain --out DIR --seed {world}`."
+            f"No base model of world {world} is shipped, only those of {' and '.join(map(str, FOLDERS))}; "
+            f"make one with `python -m assay.world.pretrain --out DIR --seed {world}`."
         )
     folder = Path(str(files("assay.world"))) / FOLDERS[world]
     if not (folder / "model.safetensors").is_file():
