@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup test lint demo bench world clean
+.PHONY: setup test lint demo bench truth truth-tables world clean
 
 setup: $(READY)
 
@@ -31,9 +31,17 @@ bench: $(READY)
 		$(BIN)/python benchmarks/engine.py --order $$order --vocabulary $$vocabulary || exit; done; done
 	$(BIN)/python benchmarks/swap.py
 
+# Slow: hours. Holds predictions against the shipped tables of truth; results are recorded in docs/truth.md.
+truth: $(READY)
+	for world in 0 1; do $(BIN)/assay truth --world $$world --out truth/world$$world || exit; done
+
+# Slower: the tables of truth themselves, as docs/truth.md tells. Several such commands may share the work.
+truth-tables: $(READY)
+	for world in 0 1; do $(BIN)/python -m assay.truth.build --world $$world --out truth/build$$world || exit; done
+
 # Rebuilds the shipped base model of the embedded world from nothing (half an hour).
 world: $(READY)
 	$(BIN)/python -m assay.world.pretrain --out world-base --seed 0
 
 clean:
-	rm -rf .venv demo world-base
+	rm -rf .venv demo world-base truth

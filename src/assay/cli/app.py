@@ -14,6 +14,7 @@ from assay.cli.once import OnceEach
 from assay.cli.preview import preview
 from assay.cli.study import study
 from assay.cli.train import train
+from assay.cli.truth import truth
 from assay.cli.verify import verify
 from assay.errors import AssayError
 
@@ -55,7 +56,7 @@ def root(
     """What will your fine-tuning data do, before you train on it?"""
 
 
-for command in (study, demo, preview, train, verify):
+for command in (study, demo, preview, train, verify, truth):
     app.command(cls=OnceEach)(command)
 
 

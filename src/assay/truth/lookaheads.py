@@ -22,7 +22,7 @@ from assay.lookahead.run import arm_losses
 from assay.models.trajectory import Checkpoint
 from assay.runs.lookahead.optimizer import choose_optimizer, learning_rate
 from assay.studies.lookahead import Arm, LookaheadMeasurements, Replicate
-from assay.truth.halves import CONTROL, Half, half_of, strategies
+from assay.truth.halves import CONTROL, Half, strategies
 from assay.truth.measured import QUERIES, Side, first_of_each, predicting_side
 from assay.world.shipped import base_model_path
 from assay.world.tasks import DEMO_TASKS

@@ -12,6 +12,7 @@ import numpy as np
 
 from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
+from assay.fingerprint import fingerprint
 from assay.gradients.products import products
 from assay.models.session import Session
 from assay.progress import SILENT, Progress
@@ -20,7 +21,6 @@ from assay.studies.measurements import CheckpointMeasurements, ExampleSet, Measu
 from assay.truth.halves import CONTROL
 from assay.truth.runs import fine_tune_run
 from assay.world.examples import base_examples, make_examples, query_examples
-from assay.world.families import EVERY_STRATEGY
 from assay.world.words import World
 
 SEED = 0
@@ -43,13 +43,19 @@ class Side:
     query_set: ExampleSet
 
 
-def predicting_side(world: World, base_model: Path, folder: Path) -> Side:
-    """Fine-tune the run of predictions (found if it is there) and write its examples."""
+def predicting_side(
+    world: World,
+    base_model: Path,
+    folder: Path,
+    chosen: Sequence[str],
+    per_task: int = PROBES_PER_TASK,
+) -> Side:
+    """Fine-tune the run of predictions (found if it is there); write examples of control and `chosen`."""
     session = Session.open(fine_tune_run(world, base_model, folder / f"run-{SEED}", SEED))
     tokenizer = session.tokenizer
     examples = {
-        name: make_examples(name, per_task=PROBES_PER_TASK, seed=SEED, split="probe/1", world=world)
-        for name in EVERY_STRATEGY
+        name: make_examples(name, per_task=per_task, seed=SEED, split="probe/1", world=world)
+        for name in (CONTROL, *chosen)
     }
     asked = query_examples(per_task=QUERIES_PER_TASK, seed=SEED, split="query/1", world=world)
     queries = tokenize_all(asked, tokenizer).tokens
@@ -67,11 +73,12 @@ def predicting_side(world: World, base_model: Path, folder: Path) -> Side:
 def measure_side(side: Side, folder: Path, progress: Progress = SILENT) -> Measurements:
     """Products of every probe with every query at `CHECKPOINTS`; goes on from the files in `folder`."""
     checkpoints = side.session.trajectory.checkpoints
+    sizes = {name: len(each) for name, each in side.probes.items()}
     measured = []
     for number in CHECKPOINTS:
         checkpoint = checkpoints[number - 1]
         path = folder / f"{checkpoint.name}.safetensors"
-        mark = side.session.weights_digest(checkpoint)
+        mark = fingerprint({"weights": side.session.weights_digest(checkpoint), "probes": sizes})
         at = read_shard(path, mark)
         if at is None:
             groups = {f"probe:{name}": each for name, each in side.probes.items()}

@@ -57,9 +57,9 @@ def run_benchmark(
     Writes `truth.json`, `truth.md` and `truth.svg` into `out`.
     """
     world = make_world(truth.world)
-    side = predicting_side(world, base_model, out)
     chosen = strategies(half)
-    measured = measure_side(side, out / "measurements", progress)
+    side = predicting_side(world, base_model, out, chosen, max(per_task))
+    measured = measure_side(side, out / "measurements" / f"{half or 'all'}-{max(per_task)}", progress)
     predictions: list[Prediction] = []
     calibrations: list[Calibration] = []
     for count in per_task:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
+from rich.table import Table
 
 from assay.report.svg import draw
 from assay.truth.agreement import Interval
@@ -42,6 +43,24 @@ def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration
         "",
     ]
     return "\n".join(lines)
+
+
+def agreement_table(agreements: Sequence[Agreement]) -> Table:
+    """Spearman with the truth over all and over graded strategies, averaged over regimes, for a terminal."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for name in ("predictor", "probes", "context", "all", "graded", "beside minus probe loss"):
+        table.add_column(name, no_wrap=True)
+    for row in sorted(agreements, key=lambda row: (row.context != "in-task", -row.per_task, -row.all.value)):
+        if row.checkpoint == AVERAGED:
+            table.add_row(
+                row.predictor,
+                str(row.per_task),
+                row.context.removesuffix("-task"),
+                _interval(row.all),
+                f"{row.graded.value:.2f}",
+                _interval(row.gain, signed=True),
+            )
+    return table
 
 
 def _agreement(row: Agreement, regimes: Iterable[str]) -> str:
