@@ -138,11 +138,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     half: Half | None = options.half
-    side = predicting_side(
-        make_world(options.world), options.base or base_model_path(options.world), options.out
-    )
+    chosen = strategies(half)
+    world = make_world(options.world)
+    side = predicting_side(world, base_model, options.out, chosen, max(options.per_task))
     part, parts = map(int, options.part.split("/"))
-    chosen = [name for name in strategies() if half in (None, half_of(name))]
     work = items(side, options.per_task, chosen)[part - 1 :: parts]
     for count, item in enumerate(work, start=1):
         compute(side, item, options.out / "lookahead")
