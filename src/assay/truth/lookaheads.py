@@ -140,6 +140,7 @@ def main() -> None:
     half: Half | None = options.half
     chosen = strategies(half)
     world = make_world(options.world)
+    base_model = options.base or base_model_path(options.world)
     side = predicting_side(world, base_model, options.out, chosen, max(options.per_task))
     part, parts = map(int, options.part.split("/"))
     work = items(side, options.per_task, chosen)[part - 1 :: parts]
