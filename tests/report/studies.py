@@ -15,6 +15,7 @@ from assay.studies.result import (
     Extreme,
     Flag,
     Reference,
+    Rung,
     SetSummary,
     Settle,
     StudyResult,
@@ -116,6 +117,42 @@ def make_study(
             "fingerprint": "9f2c61aa03be77d1",
         },
         contrasts=_contrasts(names, queries, contexts, levels),
+    )
+
+
+def climbed(result: StudyResult) -> StudyResult:
+    """The same study after real steps with its first strategy and the control, which turned it around."""
+    names = {result.verdicts[0].probe_set, CONTROL[0]}
+    above = tuple(
+        replace(
+            v,
+            estimator="lookahead",
+            evidence="lookahead",
+            vs_control=None if v.vs_control is None else "worse",
+            when="undecided",
+            flags=(Flag("rungs_disagree", f"Gradients and real steps differ about {v.probe_set}."),),
+        )
+        for v in result.verdicts
+        if v.probe_set in names
+    )
+    taken = {(v.probe_set, v.query_set, v.context): v for v in above}
+    return replace(
+        result,
+        verdicts=tuple(taken.get((v.probe_set, v.query_set, v.context), v) for v in result.verdicts),
+        rungs=(
+            Rung(
+                "gradient", result.verdicts, "Exact gradient products.", "Decided 3 of 4 verdicts.", 61.0, 0
+            ),
+            Rung(
+                "lookahead",
+                above,
+                "20 real steps on <b>8</b> base examples.",
+                "Decided 1 of 1 verdict.",
+                245.0,
+                117,
+                ("The time budget of 4 min has ended: wrong has none of 3 seeds.",),
+            ),
+        ),
     )
 
 

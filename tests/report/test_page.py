@@ -10,7 +10,7 @@ import pytest
 
 from assay.report import write_report
 from assay.studies.result import Extreme, Flag, Reference, StudyResult
-from tests.report.studies import make_study
+from tests.report.studies import climbed, make_study
 
 _VOID = {"meta", "br", "link", "img", "input", "hr"}
 _FULL = {
@@ -96,6 +96,42 @@ def test_the_page_holds_no_script_and_loads_nothing(full: Path) -> None:
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
     assert "@import" not in page
     assert "default-src 'none'" in page
+
+
+def test_the_rungs_stand_side_by_side_with_what_they_cost(tmp_path: Path) -> None:
+    result = climbed(make_study(**_LEAN))
+    page, parsed = _written(result, tmp_path)
+    sections = re.findall(r'<section id="(\w+)"', page)
+    assert sections[:3] == ["verdicts", "rungs", "curves"]
+    for said in (
+        "Two kinds of evidence",
+        "20 real steps on <b>8</b> base examples.",
+        "wrong has none of 3 seeds",
+        "4 minutes",
+        "61 seconds",
+        "in-task, on held-out, by real steps (nats per query)".capitalize(),
+        "rungs disagree",
+    ):
+        assert said in parsed.text, said
+    assert parsed.text.count("better") > make_study(**_LEAN).verdicts[0].sentence.count("better")
+
+
+def test_a_study_by_real_steps_alone_speaks_of_no_gradients(tmp_path: Path) -> None:
+    both = climbed(make_study(**_LEAN))
+    steps = both.rungs[1]
+    alone = replace(
+        both,
+        verdicts=steps.verdicts,
+        rungs=(steps,),
+        curves=(),
+        cells=(),
+        extremes=(),
+        contrasts=(),
+        estimator="lookahead",
+    )
+    page, parsed = _written(alone, tmp_path)
+    assert re.findall(r'<section id="(\w+)"', page)[:3] == ["verdicts", "rungs", "caveats"]
+    assert "RelInf" not in parsed.text and "First order" not in parsed.text
 
 
 def test_verdicts_come_before_curves_and_curves_before_caveats(full: Path) -> None:

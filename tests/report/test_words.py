@@ -13,7 +13,7 @@ from assay.report.charts.curves import Steps, spread
 from assay.report.svg import clean
 from assay.studies.estimators import ESTIMATORS
 from assay.studies.result import Cell, CurvePoint
-from tests.report.studies import estimate, make_study
+from tests.report.studies import climbed, estimate, make_study
 
 
 def test_the_answer_names_every_strategy_once_per_context() -> None:
@@ -171,6 +171,21 @@ def test_the_verdict_table_fits_eighty_columns(control: bool) -> None:
     assert max(len(line) for line in lines) <= 80
     assert len(lines) == 1 + len(result.verdicts)
     assert any("▲ better" in line for line in lines) is control
+
+
+def test_the_table_of_two_rungs_fits_and_shows_both_words() -> None:
+    result = climbed(make_study(strategies=("a strategy with a long name", "cot")))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(verdict_table(result))
+    lines = capture.get().splitlines()
+    assert max(len(line) for line in lines) <= 80 and len(lines) == 1 + len(result.verdicts)
+    assert "gradients" in lines[0] and "real steps" in lines[0]
+    turned = next(line for line in lines if line.startswith("a strateg"))
+    assert "▼ worse" in turned
+    untouched = next(line for line in lines if line.startswith("cot"))
+    assert " – " in untouched
+    assert any("Real steps (4 minutes, 117 arms)" in line for line in summary_lines(result))
 
 
 def test_the_table_shows_user_text_as_text() -> None:

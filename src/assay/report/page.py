@@ -20,6 +20,7 @@ from markupsafe import Markup
 from assay.files import write_text
 from assay.report import palette, sections, words
 from assay.report.figures import Figures, draw_figures
+from assay.report.rungs import rung_tables
 from assay.report.svg import inline
 from assay.studies.result import StudyResult
 
@@ -63,6 +64,9 @@ def render_page(result: StudyResult, figures: Figures) -> str:
         caveats=sections.caveats(result),
         settling=sections.undecided(result),
         targets=sections.targets(verdicts),
+        several_rungs=words.several_rungs(result),
+        rung_tables=rung_tables(result),
+        rests_on={verdict.evidence for verdict in verdicts},
         extremes=sections.extremes_by_set(result, probe_sets),
         references=sections.reference_rows(result, MOST_REFERENCES),
         undesired=[name for name in words.query_sets_of(result) if words.is_undesired(result, name)],
@@ -94,6 +98,7 @@ def _environment() -> Environment:
         "code": words.code_label,
         "estimator": words.estimator_label,
         "meaning": words.estimator_meaning,
+        "duration": words.duration,
         "capitalize_first": lambda text: text[:1].upper() + text[1:],
         "drawing": lambda figure: Markup(inline(figure.drawing)),
     }
@@ -102,6 +107,7 @@ def _environment() -> Environment:
         "symbols": words.SYMBOLS,
         "tones": words.TONES,
         "phrases": words.PHRASES,
+        "evidence": words.EVIDENCE,
     }
     return environment
 
@@ -130,7 +136,7 @@ def _about(about: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _entry(key: str, value: Any) -> str:
     if key in ("seconds", "duration") and isinstance(value, (int, float)):
-        return f"{value:.0f} seconds" if value < 120 else f"{value / 60:.0f} minutes"
+        return words.duration(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_entry('', inner)}" for name, inner in value.items())
     if isinstance(value, (list, tuple)):

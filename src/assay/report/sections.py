@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from assay.report import words
 from assay.report.charts.base import frame_of
 from assay.report.palette import Colour
-from assay.studies.result import Context, Estimate, Extreme, Reference, StudyResult, Verdict
+from assay.studies.result import Context, Estimate, Evidence, Extreme, Reference, StudyResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Card:
 class CardGroup:
     query_set: str
     context: Context
+    evidence: Evidence
     undesired: bool
     places: int
     cards: tuple[Card, ...]
@@ -55,18 +56,19 @@ class Caveat:
 
 
 def card_groups(result: StudyResult, colours: Mapping[str, Colour]) -> list[CardGroup]:
-    """Verdicts by query set and context, in the order the study gives them."""
+    """Verdicts by query set, context and what they rest on (units differ), in the order of the study."""
     verdicts = words.strategy_verdicts(result)
-    keys = dict.fromkeys((verdict.query_set, verdict.context) for verdict in verdicts)
+    keys = dict.fromkeys((verdict.query_set, verdict.context, verdict.evidence) for verdict in verdicts)
     groups = []
-    for query_set, context in keys:
-        here = [v for v in verdicts if (v.query_set, v.context) == (query_set, context)]
+    for query_set, context, evidence in keys:
+        here = [v for v in verdicts if (v.query_set, v.context, v.evidence) == (query_set, context, evidence)]
         estimates = [e for v in here for e in (v.effect, v.control_effect, v.difference) if e is not None]
         frame = frame_of(estimates, reach=0.8)
         groups.append(
             CardGroup(
                 query_set,
                 context,
+                evidence,
                 words.is_undesired(result, query_set),
                 words.places_for(estimates),
                 tuple(_card(verdict, colours[verdict.probe_set], frame, result) for verdict in here),
@@ -93,21 +95,21 @@ def _card(verdict: Verdict, colour: Colour, frame: tuple[float, float], result: 
         ("difference", "difference", verdict.difference),
     )
     lanes = tuple(
-        _lane(name, kind, estimate, frame) for name, kind, estimate in named if estimate is not None
+        lane_on(name, kind, estimate, frame) for name, kind, estimate in named if estimate is not None
     )
     margin = None
     if verdict.margin is not None and verdict.difference is not None and verdict.control_effect is not None:
         reach = verdict.margin * abs(verdict.control_effect.value)
-        start, end = _percent(-reach, frame), _percent(reach, frame)
+        start, end = percent(-reach, frame), percent(reach, frame)
         margin = (round(max(0.0, start), 2), round(min(100.0, end) - max(0.0, start), 2))
-    return Card(verdict, colour, lanes, round(_percent(0.0, frame), 2), margin)
+    return Card(verdict, colour, lanes, round(percent(0.0, frame), 2), margin)
 
 
-def _lane(name: str, kind: str, estimate: Estimate, frame: tuple[float, float]) -> Lane:
+def lane_on(name: str, kind: str, estimate: Estimate, frame: tuple[float, float]) -> Lane:
     known = words.has_interval(estimate)
-    at = _percent(estimate.value, frame) if math.isfinite(estimate.value) else -10.0
-    low = _percent(estimate.low, frame) if known else at
-    high = _percent(estimate.high, frame) if known else at
+    at = percent(estimate.value, frame) if math.isfinite(estimate.value) else -10.0
+    low = percent(estimate.low, frame) if known else at
+    high = percent(estimate.high, frame) if known else at
     return Lane(
         name,
         kind,
@@ -120,7 +122,7 @@ def _lane(name: str, kind: str, estimate: Estimate, frame: tuple[float, float]) 
     )
 
 
-def _percent(value: float, frame: tuple[float, float]) -> float:
+def percent(value: float, frame: tuple[float, float]) -> float:
     return 100 * (value - frame[0]) / (frame[1] - frame[0])
 
 

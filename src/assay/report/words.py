@@ -16,6 +16,7 @@ ESTIMATORS: dict[str, tuple[str, str]] = {
     "dot": ("Inner product", "mean ⟨g_z, g_q⟩, nats per unit of learning rate"),
     "dot_per_probe_token": ("Inner product per probe token", "mean ⟨g_z, g_q⟩ / n_z"),
     "minus_probe_loss": ("Minus probe loss", "baseline without gradients, nats per token"),
+    "lookahead": ("Real steps", "loss of a query after steps without the probes minus that with them, nats"),
 }
 
 SYMBOLS = {
