@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import transformers
 
 from assay.errors import ConfigError, ResumeError
 from assay.files import read_json
@@ -138,6 +139,25 @@ def test_the_base_arm_takes_the_same_base_steps_without_probes(lab: Lab, finishe
         session.model, chosen.make, plan, replicate.seed, base, [], queries, token_budget=2048
     )
     np.testing.assert_array_equal(replicate.base["queries"], expected)
+
+
+def test_activations_are_recomputed_where_that_was_asked_for(
+    lab: Lab, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    original = transformers.modeling_utils.checkpoint
+
+    def counted(*args: Any, **options: Any) -> Any:
+        calls.append(torch.is_grad_enabled())
+        return original(*args, **options)
+
+    monkeypatch.setattr(transformers.modeling_utils, "checkpoint", counted)
+    plain = run_study(quick(lab), out=finished).lookahead
+    found = run_study(quick(lab, gradient_checkpointing=True)).lookahead
+    assert plain is not None and found is not None and any(calls)
+    for ours, theirs in zip(found.replicates, plain.replicates, strict=True):
+        for arm, other in zip(ours.arms, theirs.arms, strict=True):
+            np.testing.assert_allclose(arm.losses["queries"], other.losses["queries"], rtol=1e-4)
 
 
 def test_the_rate_is_half_of_the_peak_and_never_that_of_the_end(lab: Lab, tmp_path: Path) -> None:

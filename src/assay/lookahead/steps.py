@@ -95,9 +95,13 @@ def take_steps(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for as long as it lasts, every module's own mode afterwards."""
+    """Evaluation mode for as long as it lasts, every module's own mode afterwards.
+
+    A model that is in evaluation mode stays as it is: its layers may be set to recompute activations.
+    """
     training = {module: module.training for module in model.modules()}
-    model.eval()
+    if model.training:
+        model.eval()
     try:
         yield
     finally:
