@@ -8,8 +8,7 @@ from assay.truth.agreement import (
     ceiling,
     commitments,
     differences,
-    rank_agreement,
-    rank_gain,
+    ranked,
     spearman,
 )
 
@@ -21,19 +20,23 @@ def test_spearman_is_scipys_also_with_ties():
 
 
 def test_untrained_strategies_are_left_out_of_their_regime_alone():
-    predicted = np.array([[1.0, 2, 3, 4], [1, 2, 3, 4]])
+    predicted = np.array([1.0, 2, 3, 4])
     true = np.array([[1.0, 2, 3, 4], [2, 1, np.nan, np.nan]])
-    assert rank_agreement(predicted, true).value == pytest.approx((1 + -1) / 2)
+    found = ranked(predicted, true)
+    assert found.values == pytest.approx([1, -1])
+    assert found.pooled().value == pytest.approx(0)
+    assert found.at(1).value == pytest.approx(-1)
 
 
 def test_a_gain_is_a_paired_difference():
     rng = np.random.default_rng(1)
-    true = rng.normal(size=(3, 60))
-    good, bad = true + rng.normal(size=60), true + 3 * rng.normal(size=60)
-    gain = rank_gain(good, bad, true)
-    assert gain.value == pytest.approx(rank_agreement(good, true).value - rank_agreement(bad, true).value)
+    true = rng.normal(size=60)
+    three = true + 0.1 * rng.normal(size=(3, 60))
+    good, bad = (ranked(true + noise * rng.normal(size=60), three) for noise in (1, 3))
+    gain = (good - bad).pooled()
+    assert gain.value == pytest.approx(good.pooled().value - bad.pooled().value)
     assert gain.low > 0
-    none = rank_gain(good, good, true)
+    none = (good - good).pooled()
     assert (none.value, none.low, none.high) == (0, 0, 0)
 
 
@@ -44,7 +47,7 @@ def test_the_interval_of_a_rank_agreement_covers():
     covered = 0
     for _ in range(60):
         a, b = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=40).T
-        found = rank_agreement(a[None], b[None])
+        found = ranked(a, b[None]).pooled()
         covered += found.low <= truth <= found.high
     assert covered >= 51
 

@@ -29,50 +29,46 @@ def spearman(a: Float[np.ndarray, "*b n"], b: Float[np.ndarray, "*b n"]) -> Floa
         return np.asarray((x * y).sum(-1) / np.sqrt((x**2).sum(-1) * (y**2).sum(-1)))
 
 
-def rank_agreement(
-    predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"], seed: int = 0
-) -> Interval:
-    """Spearman over strategies, averaged over regimes (rows), with a bootstrap over strategies.
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranked:
+    """Spearman of a prediction with the truth, `values[r]` in each regime and `draws[r, b]` with strategies
+    redrawn; the same strategies for every prediction of the same truth, so that differences are paired.
+    """
+
+    values: Float[np.ndarray, "r"]
+    draws: Float[np.ndarray, "r b"]
+
+    def __sub__(self, other: "Ranked") -> "Ranked":
+        return Ranked(self.values - other.values, self.draws - other.draws)
+
+    def pooled(self) -> Interval:
+        """The mean over regimes."""
+        return _interval(float(self.values.mean()), self.draws.mean(axis=0))
+
+    def at(self, regime: int) -> Interval:
+        return _interval(float(self.values[regime]), self.draws[regime])
+
+
+def ranked(predicted: Float[np.ndarray, "p"], true: Float[np.ndarray, "r p"], seed: int = 0) -> Ranked:
+    """Rank agreement over strategies in every regime, and its bootstrap over strategies.
 
     Strategies that were not trained in a regime are NaN in `true` and left out of that regime.
     """
-    return _interval(_mean_spearman(predicted, true), _redrawn(predicted, true, seed))
-
-
-def rank_gain(
-    predicted: Float[np.ndarray, "r p"],
-    baseline: Float[np.ndarray, "r p"],
-    true: Float[np.ndarray, "r p"],
-    seed: int = 0,
-) -> Interval:
-    """By how much `predicted` agrees better than `baseline`, on the same redrawn strategies."""
-    value = _mean_spearman(predicted, true) - _mean_spearman(baseline, true)
-    return _interval(value, _redrawn(predicted, true, seed) - _redrawn(baseline, true, seed))
-
-
-def _mean_spearman(predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"]) -> float:
-    each = []
-    for one, other in zip(predicted, true, strict=True):
-        known = np.isfinite(other) & np.isfinite(one)
-        each.append(float(spearman(one[known], other[known])))
-    return float(np.mean(each))
-
-
-def _redrawn(
-    predicted: Float[np.ndarray, "r p"], true: Float[np.ndarray, "r p"], seed: int
-) -> Float[np.ndarray, "b"]:
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(predicted.shape[1], size=(RESAMPLES, predicted.shape[1]))
-    total = np.zeros((len(predicted), RESAMPLES))
-    for row, (one, other) in enumerate(zip(predicted, true, strict=True)):
-        known = np.flatnonzero(np.isfinite(other) & np.isfinite(one))
-        mine = known[drawn[:, : len(known)] % len(known)]
-        total[row] = spearman(one[mine], other[mine])
-    return np.asarray(total.mean(axis=0))
+    places = rng.random(size=(RESAMPLES, true.shape[1]))
+    values, draws = [], []
+    for row in true:
+        known = np.flatnonzero(np.isfinite(row))
+        mine = known[(places[:, : len(known)] * len(known)).astype(int)]
+        values.append(float(spearman(predicted[known], row[known])))
+        draws.append(spearman(predicted[mine], row[mine]))
+    return Ranked(np.array(values), np.array(draws))
 
 
 def _interval(value: float, draws: Float[np.ndarray, "b"]) -> Interval:
-    low, high = (float(each) for each in np.nanquantile(draws, [0.025, 0.975]))
+    """Percentiles of the draws; a draw of equal strategies alone has no ranks and is left out."""
+    finite = draws[np.isfinite(draws)]
+    low, high = (float(q) for q in np.quantile(finite, [0.025, 0.975])) if len(finite) else (np.nan, np.nan)
     return Interval(value, low, high)
 
 

@@ -13,11 +13,11 @@ from assay.studies.result import Context, Verdict
 from assay.truth.agreement import (
     Commitments,
     Interval,
+    Ranked,
     ceiling,
     commitments,
     differences,
-    rank_agreement,
-    rank_gain,
+    ranked,
 )
 from assay.truth.halves import CONTROL, EASY_TO_TELL
 from assay.truth.predictions import AVERAGED, Prediction
@@ -62,41 +62,46 @@ class Calibration:
 def agreements(truth: Truth, predictions: Iterable[Prediction], chosen: Sequence[str]) -> list[Agreement]:
     """One row for each prediction, over the `chosen` strategies that were both trained and predicted."""
     rows = list(predictions)
-    baselines = {
-        (row.per_task, row.context): row
-        for row in rows
-        if row.predictor == BASELINE and row.checkpoint == AVERAGED
-    }
-    return [_agreement(truth, row, baselines[row.per_task, row.context], chosen) for row in rows]
+    known: dict[tuple[int, Context, bool], Ranked] = {}
+    for row in rows:
+        if row.predictor == BASELINE and row.checkpoint == AVERAGED:
+            for graded in (False, True):
+                known[row.per_task, row.context, graded] = _ranked(truth, row, _among(row, chosen, graded))
+    return [_agreement(truth, row, known, chosen) for row in rows]
 
 
-def _agreement(truth: Truth, row: Prediction, baseline: Prediction, chosen: Sequence[str]) -> Agreement:
-    names = [name for name in chosen if name in row.scores]
-    graded = [name for name in names if name not in EASY_TO_TELL]
+def _agreement(
+    truth: Truth,
+    row: Prediction,
+    baselines: Mapping[tuple[int, Context, bool], Ranked],
+    chosen: Sequence[str],
+) -> Agreement:
+    of_all, of_graded = (_ranked(truth, row, _among(row, chosen, graded)) for graded in (False, True))
+    gain = of_all - baselines[row.per_task, row.context, False]
+    graded_gain = of_graded - baselines[row.per_task, row.context, True]
     regimes = regimes_of(truth)
-
-    def table(of: Mapping[str, float], among: Sequence[str]) -> Float[np.ndarray, "r p"]:
-        return np.tile([of[name] for name in among], (len(regimes), 1))
-
-    def true(among: Sequence[str]) -> Float[np.ndarray, "r p"]:
-        return np.array([mean_effects(truth.effects[regime, row.context], among) for regime in regimes])
-
-    mine, theirs, real = table(row.scores, names), table(baseline.scores, names), true(names)
     return Agreement(
         predictor=row.predictor,
         per_task=row.per_task,
         checkpoint=row.checkpoint,
         context=row.context,
-        all=rank_agreement(mine, real),
-        graded=rank_agreement(table(row.scores, graded), true(graded)),
-        gain=rank_gain(mine, theirs, real),
-        graded_gain=rank_gain(table(row.scores, graded), table(baseline.scores, graded), true(graded)),
-        by_regime={r: rank_agreement(mine[i : i + 1], real[i : i + 1]).value for i, r in enumerate(regimes)},
-        gains={
-            r: rank_gain(mine[i : i + 1], theirs[i : i + 1], real[i : i + 1]) for i, r in enumerate(regimes)
-        },
-        signs=_signs(truth, row, names),
+        all=of_all.pooled(),
+        graded=of_graded.pooled(),
+        gain=gain.pooled(),
+        graded_gain=graded_gain.pooled(),
+        by_regime={regime: float(of_all.values[place]) for place, regime in enumerate(regimes)},
+        gains={regime: gain.at(place) for place, regime in enumerate(regimes)},
+        signs=_signs(truth, row, _among(row, chosen, graded=False)),
     )
+
+
+def _among(row: Prediction, chosen: Sequence[str], graded: bool) -> list[str]:
+    return [name for name in chosen if name in row.scores and not (graded and name in EASY_TO_TELL)]
+
+
+def _ranked(truth: Truth, row: Prediction, names: Sequence[str]) -> Ranked:
+    true = [mean_effects(truth.effects[regime, row.context], names) for regime in regimes_of(truth)]
+    return ranked(np.array([row.scores[name] for name in names]), np.array(true))
 
 
 def regimes_of(truth: Truth) -> list[str]:

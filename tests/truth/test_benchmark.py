@@ -1,0 +1,92 @@
+"""The whole benchmark in small: truth is trained, written, read; predictions are made and held against it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from assay.cli.app import app
+from assay.errors import ConfigError
+from assay.truth import agreement, build, halves, lookaheads, measured, run, runs
+from assay.truth.build import Item, Truth, items
+from assay.truth.regimes import REGIMES
+from assay.truth.table import collect, committed, read_truth, write_table
+from assay.world import base_model_path, make_world, world_recipe
+
+STRATEGIES = ["cot", "wrong", "same", "noise50"]
+SMALL = {
+    name: replace(regime, steps=2, base=min(2, regime.base), added=2) for name, regime in REGIMES.items()
+}
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A recipe of eight steps, few strategies, few examples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runs, "world_recipe", lambda seed: world_recipe(seed=seed, max_steps=8, save_every=1))
+        patch.setattr(run, "strategies", lambda half=None: STRATEGIES)
+        patch.setattr(build, "strategies", lambda half=None: STRATEGIES)
+        patch.setattr(build, "few", lambda count: STRATEGIES[:2])
+        for module in (build, measured):
+            patch.setattr(module, "QUERIES_PER_TASK", 2)
+        patch.setattr(build, "EXAMPLES_PER_TASK", 3)
+        patch.setattr(measured, "CHECKPOINTS", (4, 8))
+        patch.setattr(lookaheads, "CHECKPOINTS", (4, 8))
+        patch.setattr(run, "PLAN", replace(lookaheads.PLAN, steps=2, base=2, added=2, seeds=2))
+        patch.setattr(agreement, "RESAMPLES", 30)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def table(small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("truth")
+    world = Truth(make_world(), base_model_path(), folder)
+    for item in items(["middle", "retrained"], (1, 2), 2):
+        made = world.compute(replace(item, regime=SMALL[item.regime.name]))
+        build.write_json(folder / "truth" / item.name, made)
+    write_table(collect(folder / "truth"), {"world": 0}, folder / "table.parquet")
+    return folder / "table.parquet"
+
+
+def test_the_table_holds_every_strategy_seed_and_task_once(table):
+    truth = read_truth(table)
+    assert set(truth.effects) == {(r, c) for r in ("middle", "retrained") for c in ("in-task", "cross-task")}
+    for (regime, _), effects in truth.effects.items():
+        assert set(effects.strategies) == {"direct", *(STRATEGIES if regime == "middle" else STRATEGIES[:2])}
+        assert effects.seeds == (1, 2)
+        assert effects.loss.shape == (len(effects.strategies), 2, 12)
+        assert np.isfinite(effects.loss).all() and np.abs(effects.loss).max() > 0
+
+
+def test_an_arm_is_the_same_whenever_it_is_run(small, tmp_path):
+    item = Item(SMALL["middle"], 1, "cot")
+    world = Truth(make_world(), base_model_path(), tmp_path)
+    first = world.compute(item)
+    world.compute(Item(SMALL["retrained"], 1, "wrong"))
+    assert world.compute(item) == first
+
+
+def test_the_benchmark_goes_on_and_says_the_same(small, table, tmp_path):
+    truth = read_truth(table)
+    found = run.run_benchmark(truth, base_model_path(), tmp_path, per_task=(2, 1), lookahead=(1,))
+    predictors = {row.predictor for row in found.agreements}
+    assert {"relinf", "ratio_of_sums", "minus_probe_loss", "bm25", "minus_length", "lookahead"} < predictors
+    baseline = [row for row in found.agreements if row.predictor == "minus_probe_loss"]
+    assert all(row.gain.value == 0 for row in baseline if row.checkpoint == "all")
+    text = (tmp_path / "truth.md").read_text()
+    assert "| lookahead | 1 |" in text and "| lookahead | 2 |" not in text
+    assert "<svg" in (tmp_path / "truth.svg").read_text()
+    for file in list((tmp_path / "lookahead").rglob("*.safetensors"))[:3]:
+        file.unlink()
+    said = (tmp_path / "truth.json").read_text()
+    run.run_benchmark(truth, base_model_path(), tmp_path, per_task=(2, 1), lookahead=(1,))
+    assert (tmp_path / "truth.json").read_text() == said
+
+
+def test_a_world_without_a_table_is_refused():
+    with pytest.raises(ConfigError, match="no table of truth for world 7"):
+        committed(7)
+    said = CliRunner().invoke(app, ["truth", "--out", "x", "--world", "7"])
+    assert isinstance(said.exception, ConfigError)
+    assert halves.half_of("cot") in ("development", "reported")
