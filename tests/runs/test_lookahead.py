@@ -176,8 +176,7 @@ def test_without_an_optimizer_steps_are_of_a_fresh_one_and_it_is_said(lab: Lab, 
     run = tmp_path / "run"
     shutil.copytree(lab.run, run)
     (run / "checkpoint-2" / "optimizer.pt").unlink()
-    whole = (run / "checkpoint-6" / "optimizer.pt").read_bytes()
-    (run / "checkpoint-6" / "optimizer.pt").write_bytes(whole[: len(whole) // 2])
+    (run / "checkpoint-6" / "optimizer.pt").write_bytes(b"broken")
     done = run_study(quick(lab, checkpoints=str(run), lookahead_seeds=1))
     notes = " ".join(done.result.rungs[0].notes)
     assert "At checkpoint-2 the steps are those of AdamW without history: the checkpoint has no" in notes

@@ -122,7 +122,7 @@ def _load(path: Path) -> tuple[dict[int, Any], list[dict[str, Any]]]:
     """`state` and `param_groups` of the file, in torch's own layout."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, LookupError, ValueError) as error:
         raise ModelError(
             f"{path} is damaged, or holds more than tensors and plain values, and was not loaded; {FRESH}."
         ) from error
