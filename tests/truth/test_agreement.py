@@ -32,7 +32,7 @@ def test_a_gain_is_a_paired_difference():
     rng = np.random.default_rng(1)
     true = rng.normal(size=60)
     three = true + 0.1 * rng.normal(size=(3, 60))
-    good, bad = (ranked(true + noise * rng.normal(size=60), three) for noise in (1, 3))
+    good, bad = (ranked(true + noise * rng.normal(size=60), three) for noise in (0.3, 3))
     gain = (good - bad).pooled()
     assert gain.value == pytest.approx(good.pooled().value - bad.pooled().value)
     assert gain.low > 0
