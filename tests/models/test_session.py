@@ -487,7 +487,7 @@ def test_wrong_options_are_errors(whole_run: Path, base: Path) -> None:
 def test_four_bits_without_bitsandbytes_name_the_extra(
     whole_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.models.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("assay.models.four_bits.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"assay\[qlora\]"):
         Session.open(discover(whole_run), device="cpu", quantize="4bit")
 

@@ -24,6 +24,7 @@ from assay.gradients.capture import PerExampleLostError, Receive, watch
 from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained_parameters
 from assay.gradients.fused import fused
 from assay.gradients.needed import last_mlp, only_needed
+from assay.gradients.precision import is_precise
 from assay.gradients.rules import Contribution, Dense, rule_for
 
 Consume = Callable[[str, list[Contribution]], None]
@@ -147,7 +148,7 @@ class Engine:
         theirs = float((losses * single.weights[0, 1:]).sum())
         self._watch()
         ours = float(self.losses(single)[0])
-        tolerance = 1e-3 if torch.finfo(logits.dtype).bits >= 32 else 5e-2
+        tolerance = 1e-3 if is_precise(self.model) else 5e-2
         if not abs(ours - theirs) <= tolerance * max(1.0, abs(theirs)):
             raise ModelError(
                 f"{type(self.model).__name__} computes a loss of {theirs:.5f} where its hidden states and "

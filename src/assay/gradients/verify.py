@@ -3,8 +3,7 @@
 Knows nothing of studies. Every check states what it compares, how far apart the two are, and what is allowed.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from assay.data.example import Tokens
 from assay.gradients.coverage import trained_parameters
+from assay.gradients.precision import in_fp32, is_precise
 from assay.gradients.products import products
 from assay.progress import SILENT, Advance, Progress
 
@@ -53,7 +53,7 @@ def verify(
     groups = {"probes": probes, "queries": queries}
     pairs = [("probes", "queries")]
     found = products(model, groups, pairs, token_budget=token_budget).dot["probes", "queries"]
-    allowed = 1e-4 if _is_precise(model) else 0.1
+    allowed = 1e-4 if is_precise(model) else 0.1
     with progress.stage("checking one by one", len(probes) + len(queries), "examples") as advance:
         g_z: list[Tensor] = []
         g_q: list[Tensor] = []
@@ -85,13 +85,13 @@ def verify(
     ]
     relinf = found / np.asarray([float(q @ q) for q in g_q])[None, :]
     steps = len(probes) + len(queries)
-    with progress.stage("stepping along gradients", steps, "steps") as advance, _in_fp32(model):
+    with progress.stage("stepping along gradients", steps, "steps") as advance, in_fp32(model):
         stepped = _finite_differences(model, g_z, g_q, queries, advance)
     checks.append(
         Check(
             "meaning",
             _apart(stepped, relinf),
-            0.05 if _is_precise(model) else 0.3,
+            0.05 if is_precise(model) else 0.3,
             "RelInf against the ratio of loss drops after one small step on the probe and on the query",
         )
     )
@@ -100,7 +100,7 @@ def verify(
         Check(
             "sign",
             float(np.mean(np.sign(stepped[large]) != np.sign(relinf[large]))),
-            0.0 if _is_precise(model) else 0.1,
+            0.0 if is_precise(model) else 0.1,
             "share of clear pairs where a step on the probe moves the query's loss the other way",
         )
     )
@@ -184,30 +184,6 @@ def _finite_differences(
                 parameter.copy_(value)
     ratios: Float[np.ndarray, "p q"] = np.asarray(rows) / np.asarray(own)[None, :]
     return ratios
-
-
-@contextmanager
-def _in_fp32(model: nn.Module) -> Iterator[None]:
-    """Hold floating-point weights in fp32 at least: in bf16 a small step would be lost in rounding.
-
-    Widening loses nothing, so the weights come back exactly. Quantised weights stay as they are.
-    """
-    narrow = {
-        parameter: parameter.dtype
-        for parameter in model.parameters()
-        if parameter.is_floating_point() and torch.finfo(parameter.dtype).bits == 16
-    }
-    for parameter in narrow:
-        parameter.data = parameter.data.float()
-    try:
-        yield
-    finally:
-        for parameter, dtype in narrow.items():
-            parameter.data = parameter.data.to(dtype)
-
-
-def _is_precise(model: nn.Module) -> bool:
-    return all(torch.finfo(p.dtype).bits >= 32 for p in model.parameters() if p.is_floating_point())
 
 
 def _apart(found: Float[np.ndarray, "p q"], truth: Float[np.ndarray, "p q"]) -> float:

@@ -6,7 +6,6 @@ Knows nothing of checkpoints or adapters.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +13,14 @@ import torch
 import transformers
 from huggingface_hub.errors import StrictDataclassError
 from packaging.version import Version
+from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from assay.errors import ConfigError, ModelError
 from assay.files import read_json
 from assay.models.folders import find_weights
+from assay.models.four_bits import four_bits, let_gradients_pass, without_bitsandbytes
 from assay.models.hub import cache_only
 from assay.models.placing import listed
 from assay.online import hushed
@@ -101,7 +102,8 @@ def load_model(
 
     `strict` also refuses stored weights that the model has no place for (published models may hold some).
     `dtype` None keeps the stored one, except that fp16 becomes fp32: its backward overflows without scaling.
-    `attention` is transformers' `attn_implementation`. Raises ModelError.
+    `attention` is transformers' `attn_implementation`. Raises ModelError, and ConfigError for a dtype that
+    4-bit weights do not compute in.
     """
     if Path(source).is_dir() and find_weights(Path(source), allow_pickle=allow_pickle) is None:
         raise ModelError(f"The folder {source} has no weights of a model in it.")
@@ -109,9 +111,7 @@ def load_model(
     if attention is not None:
         options["attn_implementation"] = attention
     if quantize is not None:
-        if find_spec("bitsandbytes") is None:
-            raise ModelError(_without_bitsandbytes(source))
-        options["quantization_config"] = _four_bits(dtype)
+        options["quantization_config"] = four_bits(source, device, dtype)
         options["device_map"] = {"": device}
     try:
         with quiet():
@@ -126,7 +126,7 @@ def load_model(
             )
     except ImportError as error:
         if "bitsandbytes" in str(error):
-            raise ModelError(_without_bitsandbytes(source)) from error
+            raise ModelError(without_bitsandbytes(source)) from error
         raise ModelError(f"The model {source} could not be loaded: {_first_sentence(error)}") from error
     except _NOT_LOADABLE as error:
         raise ModelError(_not_loaded(source, error)) from error
@@ -138,11 +138,13 @@ def load_model(
         raise ModelError(
             f"In the model {source} the shape of {listed(mismatched)} is not the one config.json tells."
         )
+    if dtype is None and model.dtype == torch.float16:
+        _widen(model)
     if not getattr(model, "is_quantized", False):
-        if dtype is None and model.dtype == torch.float16:
-            model = model.float()
         model = model.to(device)
-    return model.eval()
+    model = model.eval()
+    let_gradients_pass(model, source)
+    return model
 
 
 def load_tokenizer(sources: Sequence[str]) -> Any:
@@ -203,22 +205,11 @@ def _tokenizer_kinds(folder: Path) -> list[Any]:
     return [PreTrainedTokenizerFast, AutoTokenizer] if general else [AutoTokenizer, PreTrainedTokenizerFast]
 
 
-def _four_bits(dtype: torch.dtype | None) -> Any:
-    from transformers import BitsAndBytesConfig
-
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype or torch.bfloat16,
-    )
-
-
-def _without_bitsandbytes(source: str) -> str:
-    return (
-        f"The model {source} is to be loaded in 4 bits, which needs bitsandbytes; "
-        "install it with `pip install 'assay[qlora]'`."
-    )
+def _widen(model: nn.Module) -> None:
+    """Hold what is in fp16 in fp32, but for quantised weights, whose dtype is that of their storage."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype == torch.float16 and not hasattr(tensor, "quant_state"):
+            tensor.data = tensor.data.float()
 
 
 def _not_loaded(source: str, error: Exception) -> str:

@@ -5,6 +5,7 @@ The base is loaded once. Knows nothing of data, gradients or studies.
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from assay.fingerprint import digest, fingerprint
 from assay.models.adapters import Adapter
 from assay.models.bases import read_adapter_config
 from assay.models.folders import ADAPTER, ADAPTER_CONFIG, Weights, find_weights
+from assay.models.four_bits import count, has_four_bits
 from assay.models.hub import fetch
 from assay.models.loading import Quantize, load_model, load_tokenizer, quiet, resolve_device, resolve_dtype
 from assay.models.placing import copy_tensors, require_same_tensors
@@ -97,7 +99,8 @@ class Session:
 
         `dtype` is auto, fp32, bf16 or fp64; auto keeps the stored dtype of the base (fp16 becomes fp32) and
         holds adapters in fp32, as PEFT does in training. `attention` is transformers' `attn_implementation`.
-        `quantize="4bit"` loads the base as QLoRA does. Raises ModelError, ConfigError.
+        `quantize="4bit"` loads the base as QLoRA does; one stored in 4 bits needs no option. Raises
+        ModelError, ConfigError.
         """
         if not trajectory.checkpoints:
             raise ModelError("The trajectory holds no checkpoints.")
@@ -111,7 +114,15 @@ class Session:
         options = Options(resolve_device(device), resolve_dtype(dtype), attention, allow_pickle, quantize)
         first = next((one for one in trajectory.checkpoints if one.kind != "base"), trajectory.checkpoints[0])
         adapter = _open_adapter(trajectory, first, options) if first.kind == "adapter" else None
-        model = adapter.model if adapter else options.load(first.source).requires_grad_(True)
+        model = adapter.model if adapter else options.load(first.source)
+        if getattr(model, "is_quantized", False) and kinds != {"adapter"}:
+            named = trajectory.base_model if adapter else first.source
+            raise ModelError(
+                f"The weights of {named} are quantised and cannot be trained, so adapters on them can be "
+                "studied, but not they themselves."
+            )
+        if adapter is None:
+            model.requires_grad_(True)
         if gradient_checkpointing:
             checkpoint_gradients(model)
         tokenizer = load_tokenizer(_tokenizer_sources(trajectory, first))
@@ -156,8 +167,8 @@ class Session:
             "config_digest": _config_digest(model.config),
             "adapter_config_digest": self._adapter.structure_digest if self._adapter else None,
             "parameters": {
-                "trained": sum(parameter.numel() for parameter in trained),
-                "total": sum(parameter.numel() for parameter in parameters),
+                "trained": sum(count(parameter) for parameter in trained),
+                "total": sum(count(parameter) for parameter in parameters),
             },
             "dtype": str(model.dtype).removeprefix("torch."),
             "trained_dtypes": sorted({str(parameter.dtype).removeprefix("torch.") for parameter in trained}),
@@ -168,6 +179,7 @@ class Session:
                 "torch": str(torch.__version__),
                 "transformers": transformers.__version__,
                 "peft": peft.__version__,
+                **({"bitsandbytes": version("bitsandbytes")} if has_four_bits(model) else {}),
             },
         }
 
