@@ -39,11 +39,11 @@ class Rate:
 def learning_rate(trajectory: Trajectory, given: float | None) -> Rate:
     """The rate of every step: as `given`, half of the run's peak, or a usual one."""
     if given is not None:
-        return Rate(given, f"{given:g}, as asked for")
+        return Rate(given, f"{given:.3g}, as asked for")
     peak = peak_learning_rate(trajectory)
     if peak is not None:
         rate = SHARE_OF_PEAK * peak
-        return Rate(rate, f"{rate:g}, half of the run's peak of {peak:g}")
+        return Rate(rate, f"{rate:.3g}, half of the run's peak of {peak:.3g}")
     kind = trajectory.checkpoints[-1].kind
     usual = USUAL_RATE[kind]
     return Rate(
