@@ -1,6 +1,7 @@
 """The whole benchmark in small: truth is trained, written, read; predictions are made and held against it."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from assay.truth import agreement, build, halves, lookaheads, measured, run, run
 from assay.truth.build import Item, Truth, items
 from assay.truth.regimes import REGIMES
 from assay.truth.table import collect, committed, read_truth, write_table
-from assay.world import base_model_path, make_world, world_recipe
+from assay.world import base_examples, base_model_path, make_world, world_recipe
 
 STRATEGIES = ["cot", "wrong", "same", "noise50"]
 SMALL = {
@@ -28,6 +29,8 @@ def small():
         patch.setattr(run, "strategies", lambda half=None: STRATEGIES)
         patch.setattr(build, "strategies", lambda half=None: STRATEGIES)
         patch.setattr(build, "few", lambda count: STRATEGIES[:2])
+        for module in (build, measured, runs):
+            patch.setattr(module, "base_examples", partial(base_examples, per_task=4))
         for module in (build, measured):
             patch.setattr(module, "QUERIES_PER_TASK", 2)
         patch.setattr(build, "EXAMPLES_PER_TASK", 3)

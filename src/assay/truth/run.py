@@ -70,12 +70,12 @@ def run_benchmark(
             said = gradient_verdicts(mine, estimator)
             calibrations += calibration(truth, estimator, count, said, chosen)
         if count in lookahead:
-            work = items(side, [count], chosen)
+            work = items(side, [count], chosen, PLAN)
             with progress.stage(f"lookahead, {count} probes per task", len(work), "arms") as advance:
                 for item in work:
-                    compute(side, item, out / "lookahead")
+                    compute(side, item, out / "lookahead", PLAN)
                     advance(1)
-            ahead = read_lookaheads(side, out / "lookahead", count, chosen)
+            ahead = read_lookaheads(side, out / "lookahead", count, chosen, PLAN)
             predictions += by_lookahead(ahead, count, PLAN.steps)
             calibrations += calibration(truth, "lookahead", count, said_ahead(ahead, PLAN.steps), chosen)
     result = Benchmark(
