@@ -3,7 +3,7 @@
 Knows nothing of how either came about. Strategies are the units that are redrawn for intervals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,12 +115,12 @@ class Commitments:
     clear_committed: int
 
 
-def commitments(
-    words: Sequence[str], true: Differences, signs: Mapping[str, int] | None = None
-) -> Commitments:
-    """Count verdicts in `signs` (better: +1, worse: −1) as commitments; right if the true sign is theirs."""
-    signs = signs or {"better": 1, "worse": -1}
-    said = np.array([signs.get(word, 0) for word in words])
+SIGNS = {"better": 1, "helps": 1, "worse": -1, "harms": -1}
+
+
+def commitments(words: Sequence[str], true: Differences) -> Commitments:
+    """Count verdicts with a sign as commitments; one is right if the true difference has its sign."""
+    said = np.array([SIGNS.get(word, 0) for word in words])
     right = said * np.sign(true.mean) > 0
     return Commitments(
         committed=int(np.count_nonzero(said)),

@@ -5,10 +5,12 @@ Knows nothing of how predictions are made or how the truth was trained.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from assay.studies.layout import CONTEXTS
 from assay.studies.result import Context, Verdict
 from assay.truth.agreement import (
     Commitments,
@@ -24,6 +26,7 @@ from assay.truth.predictions import AVERAGED, Prediction
 from assay.truth.table import Effects, Truth
 
 BASELINE = "minus_probe_loss"
+Against = Literal["control", "zero"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,12 @@ class Agreement:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What became of verdicts against the control, by regime."""
+    """What became of verdicts, by regime: those against the control, or those of an effect by itself."""
 
     evidence: str
     per_task: int
     context: Context
+    against: Against
     by_regime: Mapping[str, Commitments]
 
 
@@ -131,20 +135,44 @@ def ceilings(truth: Truth, context: Context, chosen: Sequence[str]) -> dict[str,
 def calibration(
     truth: Truth, evidence: str, per_task: int, verdicts: Iterable[Verdict], chosen: Sequence[str]
 ) -> list[Calibration]:
-    """What became of committed verdicts (better, worse) in each regime."""
+    """What became of committed verdicts in each regime: better and worse than the control, helps and harms."""
+    said = list(verdicts)
     rows = []
-    by_context: dict[Context, dict[str, str]] = {"in-task": {}, "cross-task": {}}
-    for verdict in verdicts:
-        by_context[verdict.context][verdict.probe_set] = verdict.vs_control or "undecided"
-    for context, words in by_context.items():
-        found = {}
-        for regime in regimes_of(truth):
-            effects = truth.effects[regime, context]
-            names = [name for name in chosen if name in effects.strategies and name in words]
-            true = differences(seed_effects(effects, names), np.nanmean(effects.of(CONTROL), axis=1))
-            found[regime] = commitments([words[name] for name in names], true)
-        rows.append(Calibration(evidence, per_task, context, found))
+    for context in CONTEXTS:
+        mine = {verdict.probe_set: verdict for verdict in said if verdict.context == context}
+        words = {
+            "control": {name: one.vs_control or "undecided" for name, one in mine.items()},
+            "zero": {name: one.vs_zero for name, one in mine.items()},
+        }
+        for against, by_name in words.items():
+            of: Against = "control" if against == "control" else "zero"
+            names = [name for name in chosen if name in by_name]
+            found = _commitments(truth, context, of, {name: by_name[name] for name in names})
+            rows.append(Calibration(evidence, per_task, context, of, found))
     return rows
+
+
+def always_worse(truth: Truth, chosen: Sequence[str]) -> list[Calibration]:
+    """What commitments would be worth that need no evidence: every strategy worse than the control."""
+    words = dict.fromkeys(chosen, "worse")
+    return [
+        Calibration("always worse", 0, context, "control", _commitments(truth, context, "control", words))
+        for context in CONTEXTS
+    ]
+
+
+def _commitments(
+    truth: Truth, context: Context, against: Against, words: Mapping[str, str]
+) -> dict[str, Commitments]:
+    found = {}
+    for regime in regimes_of(truth):
+        effects = truth.effects[regime, context]
+        names = [name for name in words if name in effects.strategies]
+        control = np.nanmean(effects.of(CONTROL), axis=1)
+        beside = control if against == "control" else np.zeros_like(control)
+        true = differences(seed_effects(effects, names), beside)
+        found[regime] = commitments([words[name] for name in names], true)
+    return found
 
 
 def _signs(truth: Truth, row: Prediction, names: Sequence[str]) -> float:

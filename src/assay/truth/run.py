@@ -11,7 +11,14 @@ from assay.files import write_json, write_text
 from assay.progress import SILENT, Progress
 from assay.runs.study import plain
 from assay.studies.estimators import DEFAULT_ESTIMATOR, PUBLISHED
-from assay.truth.evaluate import Agreement, Calibration, agreements, calibration, ceilings
+from assay.truth.evaluate import (
+    Agreement,
+    Calibration,
+    agreements,
+    always_worse,
+    calibration,
+    ceilings,
+)
 from assay.truth.halves import Half, strategies
 from assay.truth.lookaheads import PLAN, compute, items, read_lookaheads
 from assay.truth.measured import first, measure_side, predicting_side
@@ -61,7 +68,7 @@ def run_benchmark(
     side = predicting_side(world, base_model, out, chosen, max(per_task))
     measured = measure_side(side, out / "measurements" / f"{half or 'all'}-{max(per_task)}", progress)
     predictions: list[Prediction] = []
-    calibrations: list[Calibration] = []
+    calibrations = always_worse(truth, chosen)
     for count in per_task:
         mine = first(measured, count)
         predictions += by_gradients(mine, count)

@@ -35,10 +35,11 @@ def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration
     lines += [
         "### Commitments",
         "",
-        "Verdicts against the control: right of those committed; committed of those clearly different.",
+        "*right*: committed verdicts with the true sign, of those committed; *of clear*: strategies committed on, of",
+        "those whose true interval excludes zero. Against the control: better, worse; against zero: helps, harms.",
         "",
-        "| evidence | probes | context | right | of clear | by regime (right/committed, committed/clear) |",
-        "|---|---|---|---|---|---|",
+        "| evidence | probes | context | against | right | of clear | by regime (right, of clear) |",
+        "|---|---|---|---|---|---|---|",
         *(_calibration(row) for row in calibrations),
         "",
     ]
@@ -98,7 +99,7 @@ def _calibration(row: Calibration) -> str:
     )
     right = f"{total[0]}/{total[1]}" + (f" = {total[0] / total[1]:.2f}" if total[1] else "")
     clear = f"{total[2]}/{total[3]}" + (f" = {total[2] / total[3]:.2f}" if total[3] else "")
-    return f"| {row.evidence} | {row.per_task} | {row.context} | {right} | {clear} | {each} |"
+    return f"| {row.evidence} | {row.per_task or ''} | {row.context} | {row.against} | {right} | {clear} | {each} |"
 
 
 def chart(agreements: Sequence[Agreement], ceilings: Ceilings) -> str:
