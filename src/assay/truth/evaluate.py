@@ -135,20 +135,18 @@ def ceilings(truth: Truth, context: Context, chosen: Sequence[str]) -> dict[str,
 def calibration(
     truth: Truth, evidence: str, per_task: int, verdicts: Iterable[Verdict], chosen: Sequence[str]
 ) -> list[Calibration]:
-    """What became of committed verdicts in each regime: better and worse than the control, helps and harms."""
+    """What became of committed verdicts in each regime: better and worse, helps and harms."""
     said = list(verdicts)
     rows = []
     for context in CONTEXTS:
         mine = {verdict.probe_set: verdict for verdict in said if verdict.context == context}
-        words = {
-            "control": {name: one.vs_control or "undecided" for name, one in mine.items()},
-            "zero": {name: one.vs_zero for name, one in mine.items()},
-        }
-        for against, by_name in words.items():
-            of: Against = "control" if against == "control" else "zero"
-            names = [name for name in chosen if name in by_name]
-            found = _commitments(truth, context, of, {name: by_name[name] for name in names})
-            rows.append(Calibration(evidence, per_task, context, of, found))
+        known = [mine[name] for name in chosen if name in mine]
+        beside = {one.probe_set: one.vs_control or "undecided" for one in known}
+        alone: dict[str, str] = {one.probe_set: one.vs_zero for one in known}
+        questions: dict[Against, dict[str, str]] = {"control": dict(beside), "zero": alone}
+        for against, words in questions.items():
+            found = _commitments(truth, context, against, words)
+            rows.append(Calibration(evidence, per_task, context, against, found))
     return rows
 
 

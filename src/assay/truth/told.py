@@ -35,8 +35,9 @@ def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration
     lines += [
         "### Commitments",
         "",
-        "*right*: committed verdicts with the true sign, of those committed; *of clear*: strategies committed on, of",
-        "those whose true interval excludes zero. Against the control: better, worse; against zero: helps, harms.",
+        "*right*: committed verdicts with the true sign, of those committed; *of clear*: strategies",
+        "committed on, of those whose true interval excludes zero. Against the control: better, worse;",
+        "against zero: helps, harms.",
         "",
         "| evidence | probes | context | against | right | of clear | by regime (right, of clear) |",
         "|---|---|---|---|---|---|---|",
@@ -99,7 +100,8 @@ def _calibration(row: Calibration) -> str:
     )
     right = f"{total[0]}/{total[1]}" + (f" = {total[0] / total[1]:.2f}" if total[1] else "")
     clear = f"{total[2]}/{total[3]}" + (f" = {total[2] / total[3]:.2f}" if total[3] else "")
-    return f"| {row.evidence} | {row.per_task or ''} | {row.context} | {row.against} | {right} | {clear} | {each} |"
+    cells = (row.evidence, str(row.per_task or ""), row.context, row.against, right, clear, each)
+    return "| " + " | ".join(cells) + " |"
 
 
 def chart(agreements: Sequence[Agreement], ceilings: Ceilings) -> str:
