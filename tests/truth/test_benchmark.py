@@ -4,6 +4,8 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -12,7 +14,7 @@ from assay.errors import ConfigError
 from assay.truth import agreement, build, halves, lookaheads, measured, run, runs
 from assay.truth.build import Item, Truth, items
 from assay.truth.regimes import REGIMES
-from assay.truth.table import collect, committed, read_truth, write_table
+from assay.truth.table import collect, committed, merged, read_truth, trained, write_table
 from assay.world import base_examples, base_model_path, make_world, world_recipe
 
 STRATEGIES = ["cot", "wrong", "same", "noise50"]
@@ -60,6 +62,20 @@ def test_the_table_holds_every_strategy_seed_and_task_once(table):
         assert effects.seeds == (1, 2)
         assert effects.loss.shape == (len(effects.strategies), 2, 12)
         assert np.isfinite(effects.loss).all() and np.abs(effects.loss).max() > 0
+
+
+def test_a_table_takes_more_rows_but_none_twice(table, tmp_path):
+    rows = pq.read_table(table).replace_schema_metadata(None)
+    of_middle = pc.equal(rows["regime"], "middle")
+    path = tmp_path / "table.parquet"
+    write_table(rows.filter(of_middle), {"world": 0}, path)
+    assert {regime for regime, _, _ in trained(path)} == {"middle"}
+    assert trained(tmp_path / "none.parquet") == set()
+    assert merged(path, rows).num_rows == rows.num_rows
+    assert merged(path, rows.filter(of_middle)).num_rows == rows.filter(of_middle).num_rows
+    left = build.missing(items(["middle", "retrained"], (1, 2), 2), trained(path))
+    assert {(item.regime.name, item.seed) for item in left} == {("retrained", 1), ("retrained", 2)}
+    assert [item.strategy for item in left[:2]] == [None, "direct"]
 
 
 def test_an_arm_is_the_same_whenever_it_is_run(small, tmp_path):

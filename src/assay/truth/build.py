@@ -8,8 +8,8 @@ predictions.
 
 import argparse
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from assay import __version__
 from assay.cli.process import settle_process
 from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
@@ -29,7 +30,9 @@ from assay.truth.arms import Arm, run_arm
 from assay.truth.halves import CONTROL, Half, few, half_of, strategies, task_halves
 from assay.truth.regimes import REGIMES, Regime
 from assay.truth.runs import fine_tune_run
+from assay.truth.table import collect, merged, table_path, trained, write_table
 from assay.world.examples import base_examples, make_examples, query_examples
+from assay.world.recipe import world_recipe
 from assay.world.shipped import base_model_path
 from assay.world.tasks import DEMO_TASKS
 from assay.world.words import World, make_world
@@ -67,6 +70,17 @@ def items(
         chosen = [CONTROL, *(one for one in wanted if half in (None, half_of(one)))]
         rows += [Item(regime, seed, strategy) for seed in seeds for strategy in (None, *chosen)]
     return rows
+
+
+def missing(everything: Iterable[Item], known: Set[tuple[str, int, str]]) -> list[Item]:
+    """What a table does not hold yet; a base arm only where a strategy has to be held against it."""
+    left = [
+        item
+        for item in everything
+        if item.strategy is None or (item.regime.name, item.seed, item.strategy) not in known
+    ]
+    needed = {(item.regime.name, item.seed) for item in left if item.strategy is not None}
+    return [item for item in left if (item.regime.name, item.seed) in needed]
 
 
 class Truth:
@@ -132,25 +146,44 @@ class Truth:
         }
 
 
+def recipe_of(world: int) -> dict[str, Any]:
+    """How the truth of a world was computed, to travel with its table."""
+    return {
+        "world": world,
+        "seeds": list(SEEDS),
+        "queries_per_task": QUERIES_PER_TASK,
+        "examples_per_task": EXAMPLES_PER_TASK,
+        "regimes": {name: asdict(regime) for name, regime in REGIMES.items()},
+        "recipe": world_recipe(),
+        "versions": {"assay": __version__, "torch": str(torch.__version__)},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compute the truth of a world; goes on where it stopped.")
     parser.add_argument("--world", type=int, default=0, help="seed of the world")
     parser.add_argument("--base", type=Path, default=None, help="its base model, by default the shipped one")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder of the runs and of the files of truth"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs and of the files")
     parser.add_argument("--regimes", nargs="+", choices=list(REGIMES), default=list(REGIMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--few", type=int, default=20, help="strategies in the long regime")
     parser.add_argument("--half", choices=["development", "reported"], help="only these strategies")
     parser.add_argument("--part", default="1/1", help="K/N: every N-th file, from the K-th")
+    parser.add_argument("--table", type=Path, default=None, help="the table, by default the shipped one")
+    parser.add_argument("--write", action="store_true", help="train nothing; add what is there to the table")
     options = parser.parse_args()
     settle_process()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
+    table = options.table or table_path(options.world)
+    if options.write:
+        write_table(merged(table, collect(options.out / "truth")), recipe_of(options.world), table)
+        return
     part, parts = map(int, options.part.split("/"))
-    truth = Truth(make_world(options.world), options.base or base_model_path(options.world), options.out)
-    work = items(options.regimes, options.seeds, options.few, options.half)[part - 1 :: parts]
+    base_model = options.base or base_model_path(options.world)
+    truth = Truth(make_world(options.world), base_model, options.out)
+    everything = items(options.regimes, options.seeds, options.few, options.half)
+    work = missing(everything, trained(table))[part - 1 :: parts]
     for count, item in enumerate(work, start=1):
         path = options.out / "truth" / item.name
         if not path.is_file():

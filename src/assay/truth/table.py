@@ -96,12 +96,38 @@ def write_table(rows: pa.Table, recipe: Mapping[str, Any], path: Path) -> None:
     write_atomically(path, lambda temporary: pq.write_table(told, temporary, compression="zstd"))
 
 
+def table_path(world: int) -> Path:
+    """Where the table of a world is installed, or would be."""
+    return Path(str(files("assay.truth"))) / "tables" / f"world{world}.parquet"
+
+
 def committed(world: int) -> Path:
-    """Where the table of a world is installed. Raises ConfigError for a world without one."""
-    path = Path(str(files("assay.truth"))) / "tables" / f"world{world}.parquet"
+    """The installed table of a world. Raises ConfigError for a world without one."""
+    path = table_path(world)
     if not path.is_file():
         raise ConfigError(f"There is no table of truth for world {world}.")
     return path
+
+
+def trained(path: Path) -> set[tuple[str, int, str]]:
+    """Regime, seed and strategy of what a table holds; nothing where there is no table."""
+    if not path.is_file():
+        return set()
+    columns = (
+        pq.read_table(path, columns=[name])[name].to_pylist() for name in ("regime", "seed", "strategy")
+    )
+    return set(zip(*columns, strict=True))
+
+
+def merged(path: Path, more: pa.Table) -> pa.Table:
+    """The rows of the table at `path`, if any, and those of `more` that it lacks."""
+    if not path.is_file():
+        return more
+    there = trained(path)
+    rows = zip(*(more[name].to_pylist() for name in ("regime", "seed", "strategy")), strict=True)
+    new = more.filter(pa.array([row not in there for row in rows], type=pa.bool_()))
+    old = pq.read_table(path).replace_schema_metadata(None).cast(SCHEMA)
+    return pa.concat_tables([old, new.cast(SCHEMA)])
 
 
 def read_truth(path: Path) -> Truth:
