@@ -160,16 +160,16 @@ def test_activations_are_recomputed_where_that_was_asked_for(
             np.testing.assert_allclose(arm.losses["queries"], other.losses["queries"], rtol=1e-4)
 
 
-def test_the_rate_is_half_of_the_peak_and_never_that_of_the_end(lab: Lab, tmp_path: Path) -> None:
+def test_the_rate_is_an_eighth_of_the_peak_and_never_that_of_the_end(lab: Lab, tmp_path: Path) -> None:
     trajectory = Trajectory.discover(lab.run)
     assert trajectory.checkpoints[-1].learning_rate is not None
-    assert learning_rate(trajectory, None).value == pytest.approx(5e-3)
-    assert "half of the run's peak of 0.01" in learning_rate(trajectory, None).why
+    assert learning_rate(trajectory, None).value == pytest.approx(1.25e-3)
+    assert "an eighth of the run's peak of 0.01" in learning_rate(trajectory, None).why
     assert learning_rate(trajectory, 3e-4).value == 3e-4
     bare = tuple(replace(c, learning_rate=None, source=str(tmp_path)) for c in trajectory.checkpoints)
-    assert learning_rate(replace(trajectory, checkpoints=bare), None).value == 1e-3
+    assert learning_rate(replace(trajectory, checkpoints=bare), None).value == 1e-4
     full = tuple(replace(c, kind="full") for c in bare)
-    assert learning_rate(replace(trajectory, checkpoints=full), None).value == 1e-5
+    assert learning_rate(replace(trajectory, checkpoints=full), None).value == 2e-6
 
 
 def test_without_an_optimizer_steps_are_of_a_fresh_one_and_it_is_said(lab: Lab, tmp_path: Path) -> None:

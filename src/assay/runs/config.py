@@ -84,7 +84,7 @@ class StudyConfig(MeasureConfig):
     `lookahead_steps` steps on `lookahead_base` training examples and `lookahead_added` probes each, whose
     mean loss joins with `lookahead_weight`, with `lookahead_seeds` seeds at the checkpoints of the steps
     `lookahead_checkpoints` (by default the first, a middle and the last) and at `lookahead_rate` (by default
-    half of the run's peak learning rate).
+    an eighth of the run's peak learning rate).
     """
 
     checkpoints: str

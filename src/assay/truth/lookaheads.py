@@ -7,7 +7,7 @@ each number of probes, checkpoint, seed and strategy; commands with `--part` sha
 import argparse
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from safetensors.numpy import load_file, save_file
 from assay.cli.process import settle_process
 from assay.data.example import Tokens
 from assay.files import write_atomically
+from assay.fingerprint import fingerprint
 from assay.lookahead.plan import Plan, task_halves
 from assay.lookahead.run import arm_losses
 from assay.models.trajectory import Checkpoint
@@ -64,7 +65,7 @@ def items(side: Side, per_task: Sequence[int], chosen: Iterable[str], plan: Plan
 
 def compute(side: Side, item: Item, folder: Path, plan: Plan = PLAN) -> None:
     """Run the arms of an item, if its file is not there, and write the queries' losses."""
-    path = item.path(folder)
+    path = item.path(folder / mark(side, plan))
     if path.is_file():
         return
     rate = learning_rate(side.session.trajectory, None).value
@@ -77,6 +78,14 @@ def compute(side: Side, item: Item, folder: Path, plan: Plan = PLAN) -> None:
         for half, trained in enumerate(_trained(item))
     }
     write_atomically(path, lambda temporary: save_file(losses, temporary))
+
+
+def mark(side: Side, plan: Plan) -> str:
+    """What files of another plan, rate or run are told from."""
+    trajectory = side.session.trajectory
+    weights = [side.session.weights_digest(trajectory.checkpoints[number - 1]) for number in CHECKPOINTS]
+    rate = learning_rate(trajectory, None).value
+    return fingerprint({"plan": asdict(plan), "rate": rate, "weights": weights, "queries": len(side.queries)})
 
 
 def _trained(item: Item) -> tuple[frozenset[str], ...]:
@@ -95,6 +104,7 @@ def read_lookaheads(
     side: Side, folder: Path, per_task: int, chosen: Sequence[str], plan: Plan = PLAN
 ) -> LookaheadMeasurements:
     """What the files say, for the strategies that are whole: at every checkpoint and seed."""
+    folder = folder / mark(side, plan)
     work = [item for item in items(side, [per_task], chosen, plan) if item.strategy]
     missing = {item.strategy for item in work if not item.path(folder).is_file()}
     names = tuple(name for name in (CONTROL, *chosen) if name not in missing)

@@ -1,8 +1,8 @@
 """Which optimizer takes the steps of a lookahead, at which rate, and why. Knows no data.
 
-The run's own Adam with its moments where a checkpoint holds it, else AdamW without history; at half of the
-run's peak learning rate, for the rate at a checkpoint may be next to 0 (in warm-up, or at the end), or at a
-usual rate where the run's is not known.
+The run's own Adam with its moments where a checkpoint holds it, else AdamW without history; at an eighth of
+the run's peak learning rate (docs/decisions.md), for the rate at a checkpoint may be next to 0, or at a usual
+rate where the run's is not known.
 """
 
 from collections.abc import Mapping
@@ -23,8 +23,8 @@ from assay.models.session import Session
 from assay.models.trajectory import Checkpoint, Trajectory
 from assay.models.weights import content_digest
 
-SHARE_OF_PEAK = 0.5
-USUAL_RATE = {"adapter": 1e-3, "full": 1e-5, "base": 1e-5}
+SHARE_OF_PEAK = 1 / 8
+USUAL_RATE = {"adapter": 1e-4, "full": 2e-6, "base": 2e-6}
 OWN = "own"
 
 
@@ -37,13 +37,13 @@ class Rate:
 
 
 def learning_rate(trajectory: Trajectory, given: float | None) -> Rate:
-    """The rate of every step: as `given`, half of the run's peak, or a usual one."""
+    """The rate of every step: as `given`, an eighth of the run's peak, or a usual one."""
     if given is not None:
         return Rate(given, f"{given:.3g}, as asked for")
     peak = peak_learning_rate(trajectory)
     if peak is not None:
         rate = SHARE_OF_PEAK * peak
-        return Rate(rate, f"{rate:.3g}, half of the run's peak of {peak:.3g}")
+        return Rate(rate, f"{rate:.3g}, an eighth of the run's peak of {peak:.3g}")
     kind = trajectory.checkpoints[-1].kind
     usual = USUAL_RATE[kind]
     return Rate(
