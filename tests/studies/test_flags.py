@@ -95,11 +95,12 @@ def test_length_is_a_confound_where_longer_probes_lose_token_for_token() -> None
         control="plain",
         tokens={"cot": 12, "plain": 4, "eval": 4},
     )
-    result = analyse(longer)
+    result = analyse(longer, estimator="ratio_of_sums")
     assert {"length_confound", "estimators_disagree"} <= codes(result)
     sentence = next(f.sentence for f in result.verdicts[0].flags if f.code == "length_confound")
     assert "3.0 times as long as those of plain" in sentence
-    assert "length_confound" not in codes(analyse(clean(tokens={"cot": 12, "plain": 4, "eval": 4})))
+    even = clean(tokens={"cot": 12, "plain": 4, "eval": 4})
+    assert "length_confound" not in codes(analyse(even, estimator="ratio_of_sums"))
 
 
 def test_the_baseline_without_gradients_may_disagree() -> None:
@@ -153,7 +154,7 @@ def test_a_disagreement_about_the_effect_is_said_beside_a_control_too() -> None:
         control="plain",
         query_norms=norms,
     )
-    result = analyse(estimators)
+    result = analyse(estimators, estimator="ratio_of_sums")
     cot = next(v for v in result.verdicts if (v.probe_set, v.context) == ("cot", "in-task"))
     assert (cot.vs_zero, cot.vs_control) == ("helps", "better")
     said = [flag.sentence for flag in cot.flags if flag.code == "estimators_disagree"]

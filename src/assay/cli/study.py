@@ -120,7 +120,7 @@ def study(
         typer.Option(
             metavar="NAME",
             rich_help_panel=JUDGE,
-            help="What verdicts rest on (ratio_of_sums); relinf is the published one.",
+            help="What verdicts rest on (pair_cosine); relinf is the published one.",
         ),
     ] = None,
     margin: Annotated[

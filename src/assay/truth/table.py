@@ -21,6 +21,8 @@ from assay.errors import ConfigError
 from assay.files import read_json, write_atomically
 from assay.studies.result import Context
 
+FEWEST = 3
+"""A regime with fewer whole strategies is left out: its computation has hardly begun."""
 NAMES = pa.dictionary(pa.int8(), pa.string())
 SCHEMA = pa.schema(
     [
@@ -39,7 +41,7 @@ SCHEMA = pa.schema(
 class Effects:
     """Of one regime and context: `loss[p, s, k]` and `right[p, s, k]` for strategy, seed and task.
 
-    Entries are NaN where nothing was trained.
+    Every strategy was trained with every seed.
     """
 
     strategies: tuple[str, ...]
@@ -140,11 +142,14 @@ def read_truth(path: Path) -> Truth:
     for regime in dict.fromkeys(columns["regime"].tolist()):
         for context in contexts:
             mine = (columns["regime"] == regime) & (columns["context"] == context)
-            effects[regime, context] = _effects({name: column[mine] for name, column in columns.items()})
+            found = _effects({name: column[mine] for name, column in columns.items()})
+            if len(found.seeds) > 1 and len(found.strategies) >= FEWEST:
+                effects[regime, context] = found
     return Truth(int(recipe.get("world", 0)), effects, recipe)
 
 
 def _effects(columns: Mapping[str, np.ndarray]) -> Effects:
+    """Of the strategies that were trained with every seed."""
     strategies, seeds, tasks = (
         tuple(dict.fromkeys(columns[name].tolist())) for name in ("strategy", "seed", "task")
     )
@@ -156,4 +161,8 @@ def _effects(columns: Mapping[str, np.ndarray]) -> Effects:
     for name in ("loss", "right"):
         arrays[name] = np.full((len(strategies), len(seeds), len(tasks)), np.nan)
         arrays[name][places] = columns[name]
-    return Effects(strategies, tuple(int(seed) for seed in seeds), tasks, arrays["loss"], arrays["right"])
+    whole = np.isfinite(arrays["loss"]).all(axis=(1, 2))
+    names = tuple(name for name, keep in zip(strategies, whole.tolist(), strict=True) if keep)
+    return Effects(
+        names, tuple(int(seed) for seed in seeds), tasks, arrays["loss"][whole], arrays["right"][whole]
+    )
