@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from assay import __version__
-from assay.cli.process import settle_process
 from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
 from assay.files import write_json
@@ -172,7 +171,6 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=None, help="the table, by default the shipped one")
     parser.add_argument("--write", action="store_true", help="train nothing; add what is there to the table")
     options = parser.parse_args()
-    settle_process()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     table = options.table or table_path(options.world)

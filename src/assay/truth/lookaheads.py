@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from assay.cli.process import settle_process
 from assay.data.example import Tokens
 from assay.files import write_atomically
 from assay.fingerprint import fingerprint
@@ -144,7 +143,6 @@ def main() -> None:
     parser.add_argument("--half", choices=["development", "reported"], help="only these strategies")
     parser.add_argument("--part", default="1/1", help="K/N: every N-th file, from the K-th")
     options = parser.parse_args()
-    settle_process()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     half: Half | None = options.half
