@@ -23,7 +23,7 @@ from assay.truth.agreement import (
 )
 from assay.truth.halves import CONTROL, EASY_TO_TELL
 from assay.truth.predictions import AVERAGED, Prediction
-from assay.truth.table import Effects, Truth
+from assay.truth.table import Effects, Measure, Truth
 
 BASELINE = "minus_probe_loss"
 Against = Literal["control", "zero"]
@@ -33,7 +33,8 @@ Against = Literal["control", "zero"]
 class Agreement:
     """How a predictor's order of the strategies agrees with the true one, averaged over regimes.
 
-    `all` and `graded` are Spearman correlations over all strategies and without those that are easy to tell;
+    `all` and `graded` are Spearman correlations over all strategies and without those that are easy to tell,
+    `right` is `all` with the true change of the share of right answers in place of that of the loss;
     `gain` is what `all` has over minus probe loss, `by_regime` is `all` in each regime and `gains` its gain;
     `signs` is the share of strategies, clearly different from the control in truth, whose predicted
     difference has the true sign.
@@ -45,6 +46,7 @@ class Agreement:
     context: Context
     all: Interval
     graded: Interval
+    right: Interval
     gain: Interval
     graded_gain: Interval
     by_regime: Mapping[str, float]
@@ -91,6 +93,7 @@ def _agreement(
         context=row.context,
         all=of_all.pooled(),
         graded=of_graded.pooled(),
+        right=_ranked(truth, row, _among(row, chosen, graded=False), "right").pooled(),
         gain=gain.pooled(),
         graded_gain=graded_gain.pooled(),
         by_regime={regime: float(of_all.values[place]) for place, regime in enumerate(regimes)},
@@ -103,8 +106,8 @@ def _among(row: Prediction, chosen: Sequence[str], graded: bool) -> list[str]:
     return [name for name in chosen if name in row.scores and not (graded and name in EASY_TO_TELL)]
 
 
-def _ranked(truth: Truth, row: Prediction, names: Sequence[str]) -> Ranked:
-    true = [mean_effects(truth.effects[regime, row.context], names) for regime in regimes_of(truth)]
+def _ranked(truth: Truth, row: Prediction, names: Sequence[str], of: Measure = "loss") -> Ranked:
+    true = [mean_effects(truth.effects[regime, row.context], names, of) for regime in regimes_of(truth)]
     return ranked(np.array([row.scores[name] for name in names]), np.array(true))
 
 
@@ -112,15 +115,16 @@ def regimes_of(truth: Truth) -> list[str]:
     return list(dict.fromkeys(regime for regime, _ in truth.effects))
 
 
-def mean_effects(effects: Effects, strategies: Sequence[str]) -> Float[np.ndarray, "p"]:
+def mean_effects(effects: Effects, strategies: Sequence[str], of: Measure = "loss") -> Float[np.ndarray, "p"]:
     """The mean effect of each strategy over seeds and tasks; NaN where it was not trained."""
-    found = {name: float(np.nanmean(effects.of(name))) for name in strategies if name in effects.strategies}
+    trained = [name for name in strategies if name in effects.strategies]
+    found = {name: float(effects.of(name, of).mean()) for name in trained}
     return np.array([found.get(name, np.nan) for name in strategies])
 
 
 def seed_effects(effects: Effects, strategies: Sequence[str]) -> Float[np.ndarray, "p s"]:
     """The mean effect over tasks, seed by seed. A task is in-task for one half of the runs of every seed."""
-    return np.array([np.nanmean(effects.of(name), axis=1) for name in strategies])
+    return np.array([np.mean(effects.of(name), axis=1) for name in strategies])
 
 
 def ceilings(truth: Truth, context: Context, chosen: Sequence[str]) -> dict[str, float]:
@@ -166,7 +170,7 @@ def _commitments(
     for regime in regimes_of(truth):
         effects = truth.effects[regime, context]
         names = [name for name in words if name in effects.strategies]
-        control = np.nanmean(effects.of(CONTROL), axis=1)
+        control = np.mean(effects.of(CONTROL), axis=1)
         beside = control if against == "control" else np.zeros_like(control)
         true = differences(seed_effects(effects, names), beside)
         found[regime] = commitments([words[name] for name in names], true)
@@ -178,7 +182,7 @@ def _signs(truth: Truth, row: Prediction, names: Sequence[str]) -> float:
     for regime in regimes_of(truth):
         effects = truth.effects[regime, row.context]
         trained = [name for name in names if name in effects.strategies]
-        true = differences(seed_effects(effects, trained), np.nanmean(effects.of(CONTROL), axis=1))
+        true = differences(seed_effects(effects, trained), np.mean(effects.of(CONTROL), axis=1))
         said = np.array([row.scores[name] - row.scores[CONTROL] for name in trained])
         right += int(np.count_nonzero((said * true.mean > 0) & true.clear))
         clear += int(np.count_nonzero(true.clear))

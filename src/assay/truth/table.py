@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from assay.studies.result import Context
 
 FEWEST = 3
 """A regime with fewer whole strategies is left out: its computation has hardly begun."""
+Measure = Literal["loss", "right"]
 NAMES = pa.dictionary(pa.int8(), pa.string())
 SCHEMA = pa.schema(
     [
@@ -50,9 +51,9 @@ class Effects:
     loss: Float[np.ndarray, "p s k"]
     right: Float[np.ndarray, "p s k"]
 
-    def of(self, strategy: str) -> Float[np.ndarray, "s k"]:
-        """Effects of a strategy on the loss."""
-        return np.asarray(self.loss[self.strategies.index(strategy)])
+    def of(self, strategy: str, measure: Measure = "loss") -> Float[np.ndarray, "s k"]:
+        """Effects of a strategy on the loss, or on the share of right answers."""
+        return np.asarray((self.loss if measure == "loss" else self.right)[self.strategies.index(strategy)])
 
 
 @dataclass(frozen=True, slots=True)

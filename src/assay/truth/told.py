@@ -22,11 +22,11 @@ def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration
         lines += [
             f"### {context.capitalize()}",
             "",
-            "| predictor | probes | all | graded | beside minus probe loss | signs | "
+            "| predictor | probes | all | graded | beside minus probe loss | right answers | signs | "
             + " | ".join(regimes)
             + " |",
-            "|---" * (6 + len(regimes)) + "|",
-            "| *ceiling* | | | | | | " + " | ".join(f"*{by_regime[r]:.2f}*" for r in regimes) + " |",
+            "|---" * (7 + len(regimes)) + "|",
+            "| *ceiling* | | | | | | | " + " | ".join(f"*{by_regime[r]:.2f}*" for r in regimes) + " |",
         ]
         for row in agreements:
             if row.context == context and row.checkpoint == AVERAGED:
@@ -73,6 +73,7 @@ def _agreement(row: Agreement, regimes: Iterable[str]) -> str:
         _interval(row.all),
         _interval(row.graded),
         _interval(row.gain, signed=True),
+        f"{row.right.value:.2f}",
         f"{row.signs:.2f}",
         *(f"{row.by_regime[r]:.2f}{gains[r]}" for r in regimes),
     ]
