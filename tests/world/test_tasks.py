@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
+from assay.streams import stream
 from assay.world.problem import DIFFICULTIES, Problem
-from assay.world.splits import stream
 from assay.world.tasks import DEMO_TASKS, TASKS
 from assay.world.words import TENS, TOPICS, UNITS, World, in_words, make_world, split_words
 

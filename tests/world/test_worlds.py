@@ -2,9 +2,9 @@
 
 import pytest
 
+from assay.streams import stream
 from assay.world.documents import document
 from assay.world.examples import base_examples, make_examples
-from assay.world.splits import stream
 from assay.world.strategies import STRATEGIES
 from assay.world.tasks import TASKS
 from assay.world.tokenizer import make_tokenizer, save_tokenizer

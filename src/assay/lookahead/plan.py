@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.errors import ConfigError
-from assay.lookahead.random import stream
+from assay.streams import stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ def task_halves(tasks: Sequence[str], seed: int) -> tuple[frozenset[str], ...]:
     """
     if len(tasks) < 2:
         return (frozenset(tasks),)
-    drawn = stream("task halves", seed).permutation(len(tasks))[: len(tasks) // 2]
+    drawn = stream("lookahead", "task halves", seed).permutation(len(tasks))[: len(tasks) // 2]
     first = frozenset(tasks[i] for i in drawn)
     return first, frozenset(tasks) - first
 
 
 def positions(count: int, wanted: int, *names: str | int) -> list[int]:
     """`wanted` of the positions 0 … count − 1 in random order, all of them before any comes again."""
-    rng = stream(*names)
+    rng = stream("lookahead", *names)
     drawn: list[int] = []
     while len(drawn) < wanted:
         drawn.extend(np.asarray(rng.permutation(count)).tolist())

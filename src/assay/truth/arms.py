@@ -16,8 +16,8 @@ from assay.data.example import Tokens
 from assay.gradients.coverage import trained_parameters
 from assay.lookahead.losses import Answers, answers
 from assay.lookahead.steps import Step, added, mean_loss, restored, take_steps
+from assay.streams import stream
 from assay.truth.regimes import Regime
-from assay.world.splits import stream
 
 Own = Callable[[nn.Module], torch.optim.Optimizer]
 

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
+from assay.streams import stream
 from assay.world.families import EVERY_STRATEGY
-from assay.world.splits import stream
 
 Half = Literal["development", "reported"]
 CONTROL = "direct"

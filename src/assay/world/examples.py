@@ -9,9 +9,10 @@ from typing import Literal
 
 from assay.data.example import Example, Message, Source
 from assay.errors import ConfigError
+from assay.streams import stream
 from assay.world.families import EVERY_STRATEGY
 from assay.world.problem import DIFFICULTIES, Problem
-from assay.world.splits import QUERIES_OF, Split, draw, stream
+from assay.world.splits import QUERIES_OF, Split, draw
 from assay.world.strategies import STRATEGIES, Around, Strategy, Turns
 from assay.world.tasks import DEMO_TASKS, TASKS
 from assay.world.words import World, make_world

@@ -23,8 +23,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from assay.errors import ResumeError
 from assay.files import read_json, write_atomically, write_json
 from assay.fingerprint import differing_fields
+from assay.streams import stream
 from assay.world.documents import document
-from assay.world.splits import stream
 from assay.world.tokenizer import make_tokenizer, save_tokenizer
 from assay.world.words import World, make_world
 

@@ -44,12 +44,6 @@ def _hash(problem: Problem) -> bytes:
     return hashlib.sha256(f"{problem.task}\n{problem.query}".encode()).digest()
 
 
-def stream(*names: str | int) -> np.random.Generator:
-    """A random stream of its own for every sequence of names."""
-    seed = hashlib.sha256("\n".join(map(str, names)).encode()).digest()
-    return np.random.default_rng(np.frombuffer(seed, dtype=np.uint32))
-
-
 def draw(
     task: Task,
     world: World,

@@ -10,9 +10,9 @@ from assay.data.example import Example, Tokens
 from assay.data.texts import counted
 from assay.errors import DataError
 from assay.fingerprint import digest
-from assay.lookahead.random import stream
 from assay.runs.config import StudyConfig
 from assay.runs.inputs import read_file, tokenise
+from assay.streams import stream
 
 POOL = 4096
 """Training examples that base batches are drawn from, where there are more."""

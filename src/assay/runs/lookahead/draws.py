@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from assay.lookahead.plan import task_halves
-from assay.lookahead.random import stream
+from assay.streams import stream
 from assay.studies.layout import ALL_EXAMPLES
 from assay.studies.measurements import ExampleSet
 from assay.studies.resampling import references, units
