@@ -427,5 +427,5 @@ def test_a_full_fine_tuning_run_is_stepped_in_all_its_parameters(lab: Lab) -> No
         quick(lab, checkpoints=str(lab.model), lookahead_checkpoints=None, lookahead_seeds=1)
     )
     (rung,) = done.result.rungs
-    assert "learning rate 1e-05, a usual one for full fine-tuning" in rung.what
+    assert "learning rate 2e-06, a usual one for full fine-tuning" in rung.what
     assert "AdamW without history" in " ".join(rung.notes)
