@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from assay.studies.estimators import PUBLISHED
 from assay.studies.layout import CONTEXTS
 from assay.studies.result import Context, Verdict
 from assay.truth.agreement import (
@@ -27,6 +28,7 @@ from assay.truth.table import Effects, Measure, Truth
 
 BASELINE = "minus_probe_loss"
 Against = Literal["control", "zero"]
+Yardsticks = dict[tuple[str, int, Context, bool], Ranked]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Agreement:
 
     `all` and `graded` are Spearman correlations over all strategies and without those that are easy to tell,
     `right` is `all` with the true change of the share of right answers in place of that of the loss;
-    `gain` is what `all` has over minus probe loss, `by_regime` is `all` in each regime and `gains` its gain;
-    `signs` is the share of strategies, clearly different from the control in truth, whose predicted
+    `gain` is what `all` has over minus probe loss, `over_published` over relinf; `by_regime` is `all` in each
+    regime and `gains` its gain over minus probe loss; `signs` is the share of strategies, clearly different from the control in truth, whose predicted
     difference has the true sign.
     """
 
@@ -49,6 +51,7 @@ class Agreement:
     right: Interval
     gain: Interval
     graded_gain: Interval
+    over_published: Interval
     by_regime: Mapping[str, float]
     gains: Mapping[str, Interval]
     signs: float
@@ -68,23 +71,25 @@ class Calibration:
 def agreements(truth: Truth, predictions: Iterable[Prediction], chosen: Sequence[str]) -> list[Agreement]:
     """One row for each prediction, over the `chosen` strategies that were both trained and predicted."""
     rows = list(predictions)
-    known: dict[tuple[int, Context, bool], Ranked] = {}
+    known: Yardsticks = {}
     for row in rows:
-        if row.predictor == BASELINE and row.checkpoint == AVERAGED:
+        if row.predictor in (BASELINE, PUBLISHED) and row.checkpoint == AVERAGED:
             for graded in (False, True):
-                known[row.per_task, row.context, graded] = _ranked(truth, row, _among(row, chosen, graded))
+                key = row.predictor, row.per_task, row.context, graded
+                known[key] = _ranked(truth, row, _among(row, chosen, graded))
     return [_agreement(truth, row, known, chosen) for row in rows]
 
 
 def _agreement(
     truth: Truth,
     row: Prediction,
-    baselines: Mapping[tuple[int, Context, bool], Ranked],
+    yardsticks: Yardsticks,
     chosen: Sequence[str],
 ) -> Agreement:
     of_all, of_graded = (_ranked(truth, row, _among(row, chosen, graded)) for graded in (False, True))
-    gain = of_all - baselines[row.per_task, row.context, False]
-    graded_gain = of_graded - baselines[row.per_task, row.context, True]
+    gain = of_all - yardsticks[BASELINE, row.per_task, row.context, False]
+    graded_gain = of_graded - yardsticks[BASELINE, row.per_task, row.context, True]
+    over_published = of_all - yardsticks[PUBLISHED, row.per_task, row.context, False]
     regimes = regimes_of(truth)
     return Agreement(
         predictor=row.predictor,
@@ -96,6 +101,7 @@ def _agreement(
         right=_ranked(truth, row, _among(row, chosen, graded=False), "right").pooled(),
         gain=gain.pooled(),
         graded_gain=graded_gain.pooled(),
+        over_published=over_published.pooled(),
         by_regime={regime: float(of_all.values[place]) for place, regime in enumerate(regimes)},
         gains={regime: gain.at(place) for place, regime in enumerate(regimes)},
         signs=_signs(truth, row, _among(row, chosen, graded=False)),
