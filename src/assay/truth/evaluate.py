@@ -38,8 +38,8 @@ class Agreement:
     `all` and `graded` are Spearman correlations over all strategies and without those that are easy to tell,
     `right` is `all` with the true change of the share of right answers in place of that of the loss;
     `gain` is what `all` has over minus probe loss, `over_published` over relinf; `by_regime` is `all` in each
-    regime and `gains` its gain over minus probe loss; `signs` is the share of strategies, clearly different from the control in truth, whose predicted
-    difference has the true sign.
+    regime and `gains` its gain over minus probe loss; `signs` is the share of strategies, clearly different
+    from the control in truth, whose predicted difference has the true sign.
     """
 
     predictor: str
