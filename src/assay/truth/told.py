@@ -6,6 +6,7 @@ from typing import Any
 import altair as alt
 from rich.table import Table
 
+from assay.report.palette import MUTED, STRATEGIES
 from assay.report.svg import draw
 from assay.truth.agreement import Interval
 from assay.truth.evaluate import Agreement, Calibration
@@ -106,36 +107,38 @@ def _calibration(row: Calibration) -> str:
 
 
 def chart(agreements: Sequence[Agreement], ceilings: Ceilings) -> str:
-    """Spearman of each predictor in each regime, with the ceiling as a tick, by context and probes."""
-    points: list[dict[str, Any]] = [
-        {
-            "predictor": row.predictor,
-            "regime": regime,
-            "spearman": round(value, 3),
-            "panel": f"{row.context}, {row.per_task} probes per task",
-        }
-        for row in agreements
-        if row.checkpoint == AVERAGED
-        for regime, value in row.by_regime.items()
-    ]
+    """SVG: Spearman of each predictor in each regime (dots), its mean (bar) and the mean ceiling (line)."""
     averaged = [row for row in agreements if row.checkpoint == AVERAGED]
-    means = [
-        {
-            "predictor": row.predictor,
-            "spearman": round(row.all.value, 3),
-            "panel": f"{row.context}, {row.per_task} probes per task",
-        }
-        for row in averaged
-    ]
-    best_first = sorted(averaged, key=lambda row: -row.all.value)
-    order = list(dict.fromkeys(row.predictor for row in best_first))
-    y = alt.Y("predictor:N", sort=order, title=None)
-    x = alt.X("spearman:Q", title="Spearman with the true effect", scale=alt.Scale(domain=[-1, 1]))
-    dots = alt.Chart(alt.Data(values=points)).mark_circle(size=30, color="#56b4e9").encode(x=x, y=y)
-    mean = alt.Chart(alt.Data(values=means)).mark_tick(thickness=3, color="#d55e00").encode(x=x, y=y)
-    layered = alt.layer(dots, mean).properties(width=230)
-    return draw(
-        layered.facet(alt.Facet("panel:N", title=None), columns=3, data=alt.Data(values=points)).to_dict(),
-        "truth",
-        "Agreement of predictions with the truth",
-    )
+    counts = sorted({row.per_task for row in averaged}, reverse=True)
+    panels = [_panel(context, count) for context in ceilings for count in counts]
+    rows: list[dict[str, Any]] = []
+    for row in averaged:
+        at = {"panel": _panel(row.context, row.per_task), "predictor": row.predictor}
+        rows += [{**at, "kind": "regime", "spearman": round(one, 3)} for one in row.by_regime.values()]
+        rows.append({**at, "kind": "mean", "spearman": round(row.all.value, 3)})
+    for context, by_regime in ceilings.items():
+        mean = sum(by_regime.values()) / max(1, len(by_regime))
+        rows += [
+            {"panel": _panel(context, count), "kind": "ceiling", "spearman": round(mean, 3)}
+            for count in counts
+        ]
+    order = list(dict.fromkeys(row.predictor for row in sorted(averaged, key=lambda row: -row.all.value)))
+    scale = alt.Scale(domain=[-0.6, 1])
+    x = alt.X("spearman:Q", title="Spearman with the true effect", scale=scale)
+    y = alt.Y("predictor:N", sort=order, title=None, axis=alt.Axis(labelLimit=200, minExtent=140))
+
+    def layer(kind: str) -> alt.Chart:
+        return alt.Chart().transform_filter(f"datum.kind == '{kind}'")
+
+    layers = alt.layer(
+        layer("ceiling").mark_rule(color=MUTED.light, strokeDash=[4, 3]).encode(x=x),
+        layer("regime").mark_circle(size=30, color=STRATEGIES[4].light, clip=True).encode(x=x, y=y),
+        layer("mean").mark_tick(thickness=3, color=STRATEGIES[1].light).encode(x=x, y=y),
+    ).properties(width=230)
+    panel = alt.Facet("panel:N", title=None, sort=panels)
+    drawn = layers.facet(panel, columns=len(counts), data=alt.Data(values=rows))
+    return draw(drawn.to_dict(), "truth", "Agreement of predictions with the truth")
+
+
+def _panel(context: str, per_task: int) -> str:
+    return f"{context}, {per_task} probes per task"
