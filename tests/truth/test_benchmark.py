@@ -109,3 +109,20 @@ def test_a_world_without_a_table_is_refused():
     said = CliRunner().invoke(app, ["truth", "--out", "x", "--world", "7"])
     assert isinstance(said.exception, ConfigError)
     assert halves.half_of("cot") in ("development", "reported")
+
+
+@pytest.mark.parametrize("world", [0, 1])
+def test_the_shipped_table_holds_three_seeds_of_every_task_in_both_contexts(world):
+    truth = read_truth(committed(world))
+    assert truth.world == world
+    regimes = {regime for regime, _ in truth.effects}
+    assert regimes >= {"middle", "adam", "end"}
+    for (regime, _), effects in truth.effects.items():
+        assert effects.seeds == (1, 2, 3) and len(effects.tasks) == 12
+        assert "direct" in effects.strategies
+        whole = set(halves.strategies(None if world == 0 else "reported"))
+        if not REGIMES[regime].long:
+            assert set(effects.strategies) == whole | {"direct"}
+        wrong = effects.strategies.index("wrong") if "wrong" in effects.strategies else None
+        if wrong is not None and world == 0:
+            assert np.all(effects.loss[wrong].mean(axis=1) < effects.of("direct").mean(axis=1))
