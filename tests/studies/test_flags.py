@@ -47,7 +47,9 @@ def with_loss(measured: Measurements, losses: dict[str, float]) -> Measurements:
 def test_a_clean_study_carries_only_the_caveat_that_every_study_carries() -> None:
     result = analyse(with_loss(clean(), {"cot": 9.0, "plain": 3.0}))
     assert codes(result) == set()
-    assert [flag.code for flag in result.flags] == ["one_trajectory"]
+    assert [flag.code for flag in result.flags] == ["one_trajectory", "first_look"]
+    alone = from_influences({("cot", "eval"): [plane(0.4)] * 2}, tasks=K)
+    assert "first_look" not in {flag.code for flag in analyse(alone).flags}
 
 
 def test_few_probes_and_queries_are_counted_per_task() -> None:

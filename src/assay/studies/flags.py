@@ -43,6 +43,13 @@ def study_flags(measured: Measurements, layout: Layout, estimator: str) -> Itera
         yield Flag(
             "one_checkpoint", "With a single checkpoint nothing can be said of when in a run an effect is."
         )
+    if measured.control is not None and estimator in ESTIMATORS:
+        yield Flag(
+            "first_look",
+            "Verdicts by gradients are a first look: held against real training in two synthetic worlds, "
+            "those beside a control were right hardly more often than always saying worse. Real steps tell "
+            "more (--evidence all).",
+        )
     if measured.control is None:
         yield Flag(
             "no_control",
