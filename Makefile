@@ -35,9 +35,11 @@ bench: $(READY)
 truth: $(READY)
 	for world in 0 1; do $(BIN)/assay truth --world $$world --out truth/world$$world || exit; done
 
-# Slower: the tables of truth themselves, as docs/truth.md tells. Several such commands may share the work.
+# Slower: the tables of truth from nothing, beside the shipped ones. Several such commands may share the work (--part).
 truth-tables: $(READY)
-	for world in 0 1; do $(BIN)/python -m assay.truth.build --world $$world --out truth/build$$world || exit; done
+	for world in 0 1; do \
+		build="$(BIN)/python -m assay.truth.build --world $$world --out truth/build$$world --table truth/table$$world.parquet"; \
+		$$build && $$build --write || exit; done
 
 # Rebuilds the shipped base model of the embedded world from nothing (half an hour).
 world: $(READY)

@@ -23,7 +23,7 @@ def truth(
 ) -> None:
     """Hold predictions against the truth: strategies that were really trained on, in the embedded world.
 
-    Predictions are computed live (an hour or so on two cores, resumable), on probes and queries that the
+    Predictions are computed live (an hour or two, by estimate; resumable), on probes and queries that the
     truth never saw; the truth is a table that ships with assay.
     """
     from assay.errors import ConfigError
