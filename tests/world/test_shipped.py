@@ -51,7 +51,7 @@ def test_right_answers_are_those_of_greedy_generation(shipped, world):
             tokens.append(Tokens(problem.query, np.array(prompt + answer), weights))
             said = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=len(answer))
             generated.append(said[0, len(prompt) :].tolist() == answer)
-    assert right_answers(model, tokens, batch=5).tolist() == generated
+    assert right_answers(model, tokens, token_budget=200).tolist() == generated
     assert 0.3 < np.mean(generated) < 1
 
 

@@ -108,7 +108,10 @@ def committed(world: int) -> Path:
     """The installed table of a world. Raises ConfigError for a world without one."""
     path = table_path(world)
     if not path.is_file():
-        raise ConfigError(f"There is no table of truth for world {world}.")
+        raise ConfigError(
+            f"There is no table of truth for world {world}; assay ships those of worlds 0 and 1, and "
+            f"`python -m assay.truth.build --world {world}` computes another."
+        )
     return path
 
 

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Bool
 from torch import nn
 
 from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
+from assay.lookahead.losses import answers
 from assay.models.loading import load_tokenizer
 from assay.models.recipe import FineTuneRecipe, fine_tune
 from assay.models.session import Session
@@ -28,22 +28,11 @@ from assay.world.words import make_world
 log = logging.getLogger(__name__)
 
 
-def right_answers(model: nn.Module, tokens: Sequence[Tokens], batch: int = 64) -> Bool[np.ndarray, "n"]:
+def right_answers(
+    model: nn.Module, tokens: Sequence[Tokens], token_budget: int = 8192
+) -> Bool[np.ndarray, "n"]:
     """Whether every learned token of an example is the model's likeliest, given the true ones before it."""
-    device = next(model.parameters()).device
-    right = np.zeros(len(tokens), dtype=bool)
-    order = np.argsort([len(example) for example in tokens], kind="stable")
-    for start in range(0, len(order), batch):
-        rows = order[start : start + batch]
-        ids = torch.zeros(len(rows), max(len(tokens[row]) for row in rows), dtype=torch.long)
-        learned = torch.zeros(ids.shape, dtype=torch.bool)
-        for place, row in enumerate(rows):
-            ids[place, : len(tokens[row])] = torch.as_tensor(tokens[row].input_ids)
-            learned[place, : len(tokens[row])] = torch.as_tensor(tokens[row].weights > 0)
-        with torch.inference_mode():
-            likeliest = model(input_ids=ids.to(device)).logits[:, :-1].argmax(-1).cpu()
-        right[rows] = ((likeliest == ids[:, 1:]) | ~learned[:, 1:]).all(dim=1).numpy()
-    return right
+    return answers(model, tokens, token_budget).right
 
 
 def accuracy_by_task(
