@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assay.cli.app import app
-from assay.errors import ConfigError
+from assay.errors import ConfigError, ResumeError
 from assay.truth import agreement, build, halves, lookaheads, measured, run, runs
 from assay.truth.build import Item, Truth, items
 from assay.truth.regimes import REGIMES
@@ -76,6 +76,16 @@ def test_a_table_takes_more_rows_but_none_twice(table, tmp_path):
     left = build.missing(items(["middle", "retrained"], (1, 2), 2), trained(path))
     assert {(item.regime.name, item.seed) for item in left} == {("retrained", 1), ("retrained", 2)}
     assert [item.strategy for item in left[:2]] == [None, "direct"]
+
+
+def test_files_of_another_recipe_are_refused(tmp_path, monkeypatch):
+    build.claim(tmp_path, 0)
+    build.claim(tmp_path, 0)
+    with pytest.raises(ResumeError, match="truth of another world"):
+        build.claim(tmp_path, 1)
+    monkeypatch.setattr(build, "REGIMES", SMALL)
+    with pytest.raises(ResumeError, match="truth of another regimes"):
+        build.claim(tmp_path, 0)
 
 
 def test_an_arm_is_the_same_whenever_it_is_run(small, tmp_path):

@@ -7,6 +7,7 @@ predictions.
 """
 
 import argparse
+import json
 import logging
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass
@@ -20,7 +21,9 @@ from torch import nn
 from assay import __version__
 from assay.data.example import Example, Tokens
 from assay.data.render import tokenize_all
-from assay.files import write_json
+from assay.errors import ResumeError
+from assay.files import read_json, write_json
+from assay.fingerprint import differing_fields
 from assay.lookahead.losses import Answers
 from assay.models.optimizer_building import build_optimizer
 from assay.models.optimizer_state import read_optimizer
@@ -158,6 +161,17 @@ def recipe_of(world: int) -> dict[str, Any]:
     }
 
 
+def claim(folder: Path, world: int) -> None:
+    """Write the recipe into a new folder; raise ResumeError for one whose files follow another."""
+    path, ours = folder / "recipe.json", json.loads(json.dumps(recipe_of(world)))
+    if not path.is_file():
+        write_json(path, ours)
+        return
+    differing = differing_fields(ours, read_json(path))
+    if differing:
+        raise ResumeError(f"{folder} holds truth of another {', '.join(differing)}; give another --out.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compute the truth of a world; goes on where it stopped.")
     parser.add_argument("--world", type=int, default=0, help="seed of the world")
@@ -174,6 +188,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
     table = options.table or table_path(options.world)
+    claim(options.out, options.world)
     if options.write:
         write_table(merged(table, collect(options.out / "truth")), recipe_of(options.world), table)
         return
