@@ -28,6 +28,8 @@ from assay.lookahead.losses import Answers
 from assay.models.optimizer_building import build_optimizer
 from assay.models.optimizer_state import read_optimizer
 from assay.models.session import Session
+from assay.models.trajectory import Checkpoint
+from assay.runs.lookahead.climb import spread
 from assay.truth.arms import Arm, run_arm
 from assay.truth.halves import CONTROL, Half, few, half_of, strategies, task_halves
 from assay.truth.regimes import REGIMES, Regime
@@ -96,7 +98,6 @@ class Truth:
     def compute(self, item: Item) -> dict[str, Any]:
         """Losses and right answers by task, of the base arm or of a strategy's two arms."""
         self._open(item.seed)
-        self._stand_at(item.regime)
         arms: dict[str, Any] = {"regime": item.regime.name, "seed": item.seed, "strategy": item.strategy}
         if item.strategy is None:
             arms["base"] = self._by_task(self._run(item, ()))
@@ -106,9 +107,13 @@ class Truth:
             arms[half] = {"tasks": list(tasks), **self._by_task(self._run(item, examples))}
         return arms
 
-    def _run(self, item: Item, examples: Sequence[Tokens]) -> Answers:
+    def _run(self, item: Item, examples: Sequence[Tokens]) -> list[Answers]:
+        """What was said after the same steps from every checkpoint the regime starts from."""
         arm = Arm(item.regime, item.seed, self._base, examples)
-        return run_arm(self._session.model, arm, self._query_tokens, self._own)
+        return [
+            run_arm(self._session.at(start), arm, self._query_tokens, self._own)
+            for start in self._starts(item.regime)
+        ]
 
     def _own(self, model: nn.Module) -> torch.optim.Optimizer:
         return build_optimizer(model, read_optimizer(Path(self._session.checkpoint.source), model))
@@ -126,10 +131,11 @@ class Truth:
         )
         self._query_tokens = tokenize_all(self._queries, tokenizer).tokens
 
-    def _stand_at(self, regime: Regime) -> None:
+    def _starts(self, regime: Regime) -> tuple[Checkpoint, ...]:
         checkpoints = self._session.trajectory.checkpoints
-        middle, end = checkpoints[len(checkpoints) // 2 - 1], checkpoints[-1]
-        self._session.at(middle if regime.start == "middle" else end)
+        if regime.start == "spread":
+            return spread(checkpoints)
+        return (checkpoints[len(checkpoints) // 2 - 1] if regime.start == "middle" else checkpoints[-1],)
 
     def _tokens(self, strategy: str, tasks: Sequence[str]) -> list[Tokens]:
         if strategy not in self._strategies:
@@ -139,12 +145,14 @@ class Truth:
         examples = [e for e in self._strategies[strategy] if e.task in tasks]
         return list(tokenize_all(examples, self._session.tokenizer).tokens)
 
-    def _by_task(self, said: Answers) -> dict[str, Any]:
-        """Mean loss of a query in nats and share of right answers, by task."""
+    def _by_task(self, said: Sequence[Answers]) -> dict[str, Any]:
+        """Mean loss of a query in nats and share of right answers, by task; means over the starts."""
         tasks = np.array([query.task for query in self._queries])
+        losses = np.mean([each.losses for each in said], axis=0)
+        right = np.mean([each.right for each in said], axis=0)
         return {
-            "loss": {task: float(said.losses[tasks == task].mean()) for task in DEMO_TASKS},
-            "right": {task: float(said.right[tasks == task].mean()) for task in DEMO_TASKS},
+            "loss": {task: float(losses[tasks == task].mean()) for task in DEMO_TASKS},
+            "right": {task: float(right[tasks == task].mean()) for task in DEMO_TASKS},
         }
 
 

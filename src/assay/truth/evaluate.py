@@ -24,6 +24,7 @@ from assay.truth.agreement import (
 )
 from assay.truth.halves import CONTROL, EASY_TO_TELL
 from assay.truth.predictions import AVERAGED, Prediction
+from assay.truth.regimes import REGIMES
 from assay.truth.table import Effects, Measure, Truth
 
 BASELINE = "minus_probe_loss"
@@ -118,7 +119,9 @@ def _ranked(truth: Truth, row: Prediction, names: Sequence[str], of: Measure = "
 
 
 def regimes_of(truth: Truth) -> list[str]:
-    return list(dict.fromkeys(regime for regime, _ in truth.effects))
+    """The regimes by which predictions are ranked and verdicts are counted."""
+    names = dict.fromkeys(regime for regime, _ in truth.effects)
+    return [name for name in names if name not in REGIMES or REGIMES[name].ranked]
 
 
 def mean_effects(effects: Effects, strategies: Sequence[str], of: Measure = "loss") -> Float[np.ndarray, "p"]:
