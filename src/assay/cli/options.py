@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from assay.errors import ConfigError
+
 READ, LEARN, COMPUTE = "How data is read", "What is learned", "How it is computed"
 
 Format = Annotated[
@@ -105,3 +107,13 @@ def given_options(values: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in values.items() if value is not None}
     reading = {name: given.pop(name) for name in READING if name in given}
     return {**given, "reading": reading} if reading else given
+
+
+def whole_numbers(text: str) -> list[int]:
+    """`50,100` as numbers; raises ConfigError as of --steps."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--steps {text}: give steps as whole numbers with commas, such as 50,100."
+        ) from None

@@ -32,6 +32,7 @@ from assay.cli.options import (
     Truncation,
     Unescape,
     given_options,
+    whole_numbers,
 )
 from assay.errors import ConfigError
 from assay.runs.names import named_files
@@ -215,7 +216,7 @@ def _settings(config: Path | None, given: dict[str, Any]) -> "StudyConfig":
     if "control" in given:
         given["control"] = named_files([given["control"]], "--control")
     if "steps" in given:
-        given["steps"] = _whole_numbers(given["steps"])
+        given["steps"] = whole_numbers(given["steps"])
     values |= given
     for name, option in (
         ("checkpoints", "--checkpoints FOLDER"),
@@ -225,15 +226,6 @@ def _settings(config: Path | None, given: dict[str, Any]) -> "StudyConfig":
         if not values.get(name):
             raise ConfigError(f"Give {option} (or a --config that holds it).")
     return study_config(values, file=config, options=given)
-
-
-def _whole_numbers(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ConfigError(
-            f"--steps {text}: give steps as whole numbers with commas, such as 50,100."
-        ) from None
 
 
 def _command() -> str:

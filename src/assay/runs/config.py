@@ -199,7 +199,7 @@ def study_config(
     try:
         config = StudyConfig.model_validate(dict(values)).with_design()
     except ValidationError as error:
-        raise ConfigError(_sentence(error.errors(include_url=False)[0], file, options)) from None
+        raise ConfigError(_sentence(StudyConfig, error.errors(include_url=False)[0], file, options)) from None
     if file is not None:
         require_here(config, file, options)
     return config
@@ -207,19 +207,20 @@ def study_config(
 
 def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> DataConfig:
     """Check settings as `study_config` does."""
-    return _checked(DataConfig, values, options)
+    return checked(DataConfig, values, options)
 
 
 def measure_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> MeasureConfig:
     """Check settings as `study_config` does."""
-    return _checked(MeasureConfig, values, options)
+    return checked(MeasureConfig, values, options)
 
 
-def _checked(kind: type[Config], values: Mapping[str, Any], options: Collection[str]) -> Config:
+def checked(kind: type[Config], values: Mapping[str, Any], options: Collection[str]) -> Config:
+    """Settings of a kind; raises ConfigError as `study_config` does."""
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise ConfigError(_sentence(error.errors(include_url=False)[0], None, options)) from None
+        raise ConfigError(_sentence(kind, error.errors(include_url=False)[0], None, options)) from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -267,7 +268,7 @@ def read_config(path: Path) -> StudyConfig:
     return study_config(read_settings(path), file=path)
 
 
-def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
+def _sentence(kind: type[DataConfig], problem: Any, file: Path | None, options: Collection[str]) -> str:
     """One of pydantic's complaints in our words."""
     place = [str(part) for part in problem["loc"]]
     said = problem["msg"].removeprefix("Value error, ")
@@ -277,7 +278,7 @@ def _sentence(problem: Any, file: Path | None, options: Collection[str]) -> str:
     by_option = place[0] in options
     name = f"--{'.'.join(place)}".replace("_", "-") if by_option else ".".join(place)
     if problem["type"] == "extra_forbidden":
-        known = Reading.model_fields if "reading" in place[:-1] else StudyConfig.model_fields
+        known = Reading.model_fields if "reading" in place[:-1] else kind.model_fields
         close = get_close_matches(place[-1], known if len(place) == 1 or "reading" in place else (), 1)
         said = "there is no such setting" + (f"; did you mean {close[0]}?" if close else ".")
     elif problem["type"] == "missing":

@@ -22,16 +22,15 @@ from assay.data.example import Reject
 from assay.data.readers import write_rejects
 from assay.data.render import loss_on_warning
 from assay.data.texts import counted
-from assay.errors import ResumeError
-from assay.files import read_json, write_json, write_text
-from assay.fingerprint import differing_fields, digest, fingerprint
+from assay.files import write_json, write_text
+from assay.fingerprint import digest, fingerprint
 from assay.models.loading import context_length
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.report import write_report
 from assay.runs.config import StudyConfig, config_text
-from assay.runs.folder import require_writable
+from assay.runs.folder import SETTINGS, refuse_others, require_writable
 from assay.runs.inputs import (
     Inputs,
     excluded_pairs,
@@ -51,8 +50,6 @@ from assay.studies.intervals import has_interval
 from assay.studies.lookahead import LookaheadMeasurements
 from assay.studies.measurements import ExampleSet, Measurements
 from assay.studies.result import Estimate, StudyResult, Verdict
-
-SETTINGS = "settings.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class Study:
         """
         folder = Path(out)
         require_writable(folder)
-        _refuse_others(folder, dict(self.settings))
+        refuse_others(folder, self.settings, "study")
         write_json(folder / SETTINGS, self.settings)
         _write_inputs(folder, self.config, self.rejects)
         if self.measurements.checkpoints:
@@ -141,7 +138,7 @@ def run_study(
 
     settings = _settings(session, inputs, config)
     if out is not None:
-        _refuse_others(out, settings)
+        refuse_others(out, settings, "study")
     all_rejects = (*rejects, *inputs.rejects)
     ready = _Ready(config, session, inputs, measured_sets(inputs, config), excluded, settings, out, progress)
     measurements = Measurements(*ready.sets, config.control_name, (), excluded)
@@ -275,33 +272,6 @@ def _settings(session: Session, inputs: Inputs, config: StudyConfig) -> dict[str
         "probes": {name: digest(*part_digest_fields(part)) for name, part in inputs.probes.items()},
         "queries": {name: digest(*part_digest_fields(part)) for name, part in inputs.queries.items()},
     }
-
-
-def _refuse_others(out: Path, settings: dict[str, Any]) -> None:
-    """Raise ResumeError for a folder that was made with other settings, naming what differs."""
-    path = out / SETTINGS
-    if not path.is_file():
-        if out.is_dir() and any(out.iterdir()):
-            raise ResumeError(f"{out} is not empty and holds no study to go on with; give another --out.")
-        return
-    try:
-        differing = _differing(settings, read_json(path))
-    except (ValueError, AttributeError) as error:
-        raise ResumeError(f"{path} cannot be read; give another --out.") from error
-    if differing:
-        raise ResumeError(
-            f"{out} holds a study made with another {', '.join(differing)}; give another --out, or delete it."
-        )
-
-
-def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """Fields that differ, each with those of its own fields that do."""
-    return [
-        f"{field} ({', '.join(differing_fields(ours[field], theirs[field]))})"
-        if isinstance(ours.get(field), dict) and isinstance(theirs.get(field), dict)
-        else field
-        for field in differing_fields(ours, theirs)
-    ]
 
 
 def _write_inputs(out: Path, config: StudyConfig, rejects: Sequence[Reject]) -> None:
