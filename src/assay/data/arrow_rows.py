@@ -17,12 +17,14 @@ from assay.errors import DataError
 
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)
 """What pyarrow raises for values that Python cannot hold, such as text that is not UTF-8."""
+AT_ONCE = 1024
+"""Rows that become Python values at a time, whatever the size of a batch."""
 
 
 def parquet_records(handle: IO[bytes]) -> Iterator[Record | BadRow]:
     """Rows of a seekable Parquet file, a thousand in memory at a time."""
     file = pq.ParquetFile(handle)
-    for batch in file.iter_batches(batch_size=1024):
+    for batch in file.iter_batches(batch_size=AT_ONCE):
         yield from _records(batch)
 
 
@@ -65,11 +67,16 @@ def _described(path: Path, key: str) -> list[Any]:
 
 
 def _records(batch: Any) -> Iterator[Record | BadRow]:
+    for start in range(0, batch.num_rows, AT_ONCE):
+        yield from _some_records(batch.slice(start, AT_ONCE))
+
+
+def _some_records(batch: Any) -> list[Record | BadRow]:
     try:
         records: list[Record | BadRow] = batch.to_pylist()
     except UNREADABLE:
         records = [_record(batch, index) for index in range(batch.num_rows)]
-    yield from records
+    return records
 
 
 def _record(batch: Any, index: int) -> Record | BadRow:

@@ -1,31 +1,37 @@
 """From a source to examples: rows read, format found and said aloud, labels and ids given.
 
 Knows the room's other readers, but no tokenizer. Every row either becomes examples or is reported with its
-file, row and reason; nothing is lost or silently changed.
+file, row and reason; nothing is lost or silently changed. `stream_examples` keeps no example,
+`read_examples` collects what it gives.
 """
 
-import json
-import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from assay.data.columns import ColumnMapping
 from assay.data.dataset_info import DatasetEntry, entry_named
-from assay.data.drafts import Options, Response, checked
-from assay.data.example import Example, Reject, Source
-from assay.data.fields import RowError, Tags, label
+from assay.data.drafts import Options, Response
+from assay.data.example import Example, Reject
+from assay.data.example_stream import ExampleStream, OnBadRows, Reading, printable
+from assay.data.fields import Tags
 from assay.data.formats import COLUMNS, NAMES, Format, detect, named
+from assay.data.numbering import Numbering
+from assay.data.rejects import write_rejects
 from assay.data.tables import BadRow, Record, Row, first_rows, read_rows
-from assay.data.texts import content_hash, content_key, counted, prompt_key
+from assay.data.texts import content_key, prompt_key
 from assay.errors import ConfigError, DataError
-from assay.files import write_text
 
-__all__ = ["ExampleSet", "OnBadRows", "content_key", "prompt_key", "read_examples", "write_rejects"]
-
-OnBadRows = Literal["error", "skip"]
+__all__ = [
+    "ExampleSet",
+    "ExampleStream",
+    "OnBadRows",
+    "content_key",
+    "prompt_key",
+    "read_examples",
+    "stream_examples",
+    "write_rejects",
+]
 
 LOOKED_AT = 20
 """How many first rows decide the format."""
@@ -63,6 +69,53 @@ def read_examples(
     Raises `DataError` for the first bad row, or with `on_bad_rows="skip"` collects it as a `Reject`; also
     for a source with no usable row. Raises `ConfigError` for options that cannot be.
     """
+    kept: list[Example] = []
+    numbering = Numbering(lambda: (example.id for example in kept))
+    stream = stream_examples(
+        source,
+        format=format,
+        columns=columns,
+        task=task,
+        task_column=task_column,
+        pair_column=pair_column,
+        id_column=id_column,
+        on_bad_rows=on_bad_rows,
+        response=response,
+        limit=limit,
+        numbering=numbering,
+    )
+    rejects: list[Reject] = []
+    for outcome in stream.unnumbered():
+        if isinstance(outcome, Example):
+            kept.append(outcome)
+        else:
+            rejects.append(outcome)
+    unique = tuple(numbering.unique(example) for example in kept)
+    return ExampleSet(unique, tuple(rejects), stream.format, stream.notes, str(source))
+
+
+def stream_examples(
+    source: str | Path,
+    *,
+    format: str | None = None,
+    columns: ColumnMapping | None = None,
+    task: str | None = None,
+    task_column: str = "task",
+    pair_column: str = "pair",
+    id_column: str = "id",
+    on_bad_rows: OnBadRows = "error",
+    response: Response = "chosen",
+    limit: int | None = None,
+    numbering: Numbering | None = None,
+) -> ExampleStream:
+    """The examples and rejects of `read_examples`, in order and with the same ids, one at a time.
+
+    What is kept in memory are the ids so far. Rows come a line at a time from JSONL, CSV and TSV, a
+    thousand at a time from Parquet (of a row group), a batch at a time from Arrow; a `.json` file and a
+    gzipped Parquet or Arrow file are read whole. At the first repeated id the source is read once more for
+    the ids to come. `numbering` makes ids unique over several sources that share it.
+    Raises as `read_examples` does: here what the first rows show, the rest on the way.
+    """
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}; it must be at least 1.")
     entry = entry_named(str(source)) if _may_be_entry(source) else None
@@ -74,53 +127,13 @@ def read_examples(
         raise DataError(f"{place} has no rows.")
     chosen, note = _format_of(place, head, format, mapping, entry)
     options = Options(response, entry.tags if entry else Tags(), mapping)
-    reading = _Reading(place, chosen, options, entry, task, task_column, pair_column, id_column)
+    reading = Reading(place, chosen, options, entry, task, task_column, pair_column, id_column)
 
-    examples: list[Example] = []
-    rejects: list[Reject] = []
-    for outcome in _outcomes(rows, reading):
-        if isinstance(outcome, Example):
-            examples.append(outcome)
-            if len(examples) == limit:
-                break
-        elif on_bad_rows == "error":
-            raise DataError(
-                f"{outcome.source}: {outcome.reason}. To set such rows aside, use --on-bad-rows skip."
-            )
-        else:
-            rejects.append(outcome)
-    if not examples:
-        first = rejects[0]
-        raise DataError(f"{place}: no row can be used; row {first.source.row}: {first.reason}.")
-    unique, repeated = _numbered(examples)
-    notes = [f"{place}: read {counted(len(unique), 'example')} as {chosen.name} ({note})."]
-    if rejects:
-        first = rejects[0]
-        notes.append(
-            f"{place}: {counted(len(rejects), 'row')} set aside; row {first.source.row}: {first.reason}."
-        )
-    if repeated:
-        notes.append(f"{place}: {counted(repeated, 'repeated id')} (or content) numbered id#2, id#3, …")
-    return ExampleSet(unique, tuple(rejects), chosen.name, tuple(notes), str(source))
+    def ahead() -> Iterator[str]:
+        again = read_rows(place, names=mapping.names, quoted=mapping.quoted)
+        return ExampleStream(again, reading, note, "skip", limit, Numbering(lambda: ())).ids()
 
-
-def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
-    """Write rejected rows as JSONL in UTF-8: file, row, reason and the record; whole or not at all."""
-    write_text(path, "".join(_reject_line(reject) + "\n" for reject in rejects))
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """How the rows of one source are read."""
-
-    place: str
-    format: Format
-    options: Options
-    entry: DatasetEntry | None
-    task: str | None
-    task_column: str
-    pair_column: str
-    id_column: str
+    return ExampleStream(rows, reading, note, on_bad_rows, limit, numbering or Numbering(ahead))
 
 
 def _may_be_entry(source: str | Path) -> bool:
@@ -161,94 +174,4 @@ def _format_of(
 def _names(record: Record) -> str:
     names = [str(name)[:40] for name in record]
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
-    return _printable(shown) or "no fields"
-
-
-def _outcomes(rows: Iterable[Row], reading: _Reading) -> Iterator[Example | Reject]:
-    for number, row in rows:
-        source = Source(reading.place, number)
-        if isinstance(row, BadRow):
-            yield Reject(source, _printable(row.reason), row.text)
-            continue
-        try:
-            yield from _examples_of(row, source, reading)
-        except RowError as problem:
-            yield Reject(source, _printable(str(problem)), row)
-
-
-def _examples_of(record: Record, source: Source, reading: _Reading) -> list[Example]:
-    """The examples of one row: all of them, or none and a `RowError`."""
-    fields = record if reading.entry is None else reading.entry.renamed(record)
-    drafts = [checked(draft) for draft in reading.format.read(fields, reading.options)]
-    own_id, pair = label(record, reading.id_column), label(record, reading.pair_column)
-    task = reading.task if reading.task is not None else label(record, reading.task_column)
-    examples = []
-    for draft in drafts:
-        example = Example(
-            id=own_id or "",
-            messages=draft.messages,
-            source=source,
-            task=task,
-            pair=pair,
-            rendering=draft.rendering,
-            tools=draft.tools,
-            template_kwargs=draft.template_kwargs,
-            input_ids=draft.input_ids,
-            labels=draft.labels,
-            record=record,
-        )
-        examples.append(example if own_id else replace(example, id=content_hash(example)))
-    return examples
-
-
-def _numbered(examples: Sequence[Example]) -> tuple[tuple[Example, ...], int]:
-    """Ids made unique (`id#2`, …), and how many had to be numbered."""
-    taken = {example.id for example in examples}
-    seen: Counter[str] = Counter()
-    unique = []
-    for example in examples:
-        seen[example.id] += 1
-        if seen[example.id] == 1:
-            unique.append(example)
-            continue
-        fresh = f"{example.id}#{seen[example.id]}"
-        while fresh in taken:
-            seen[example.id] += 1
-            fresh = f"{example.id}#{seen[example.id]}"
-        taken.add(fresh)
-        unique.append(replace(example, id=fresh))
-    return tuple(unique), sum(before.id != after.id for before, after in zip(examples, unique, strict=True))
-
-
-def _reject_line(reject: Reject) -> str:
-    row = {"file": reject.source.file, "row": reject.source.row, "reason": reject.reason}
-    value = {**row, "record": _jsonable(reject.record)}
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    return line if _encodes(line) else json.dumps(value, allow_nan=False)
-
-
-def _jsonable(value: Any) -> Any:
-    """The value with what strict JSON does not have (NaN, dates, bytes) as text."""
-    if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_jsonable(item) for item in value]
-    if (
-        value is None
-        or isinstance(value, (str, bool, int))
-        or (isinstance(value, float) and math.isfinite(value))
-    ):
-        return value
-    return str(value)
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")[:500]
+    return printable(shown) or "no fields"
