@@ -80,10 +80,13 @@ def gather(contributions: Sequence[Contribution], form: Form, shape: torch.Size,
 
 
 def dot(ours: Gradients, theirs: Gradients) -> Float[Tensor, "n m"]:
-    """All inner products, float64. Both sides in the same form."""
-    if isinstance(ours, DenseGradients) and isinstance(theirs, DenseGradients):
-        return (ours.values @ theirs.values.T).double()
-    assert isinstance(ours, FactoredGradients) and isinstance(theirs, FactoredGradients)
+    """All inner products, float64. Where ours are dense, factored ones are added up one at a time."""
+    if isinstance(ours, DenseGradients):
+        if isinstance(theirs, DenseGradients):
+            return (ours.values @ theirs.values.T).double()
+        summed = (_summed(theirs, example, ours.values) for example in range(theirs.examples))
+        return torch.stack([ours.values @ one for one in summed], dim=1).double()
+    assert isinstance(theirs, FactoredGradients)
     total = torch.zeros(
         ours.examples, theirs.examples, dtype=torch.float64, device=ours.parts[0].right.device
     )
@@ -120,6 +123,19 @@ def _dense(part: Contribution, shape: torch.Size) -> Float[Tensor, "n p"]:
             for example, rows in enumerate(ids):
                 total[example].index_add_(0, rows, precise[example])
             return total.flatten(1)
+
+
+def _summed(gradients: FactoredGradients, example: int, like: Float[Tensor, "n p"]) -> Float[Tensor, "p"]:
+    """One factored gradient added up, as wide as those of `like`."""
+    width = gradients.parts[0].right.shape[1]
+    total = like.new_zeros(like.shape[1] // width, width)
+    for part in gradients.parts:
+        mine = part.of(example)
+        if mine.left.dim() == 1:
+            total.index_add_(0, mine.left, mine.right)
+        else:
+            total.addmm_(mine.left.T, mine.right)
+    return total.flatten()
 
 
 def _factors(part: Contribution) -> Factors:
