@@ -1,0 +1,93 @@
+"""From scores of pairs at checkpoints to one number per candidate, and to ranks: pure functions.
+
+NaN stands for a score that is undefined (a query or candidate whose gradient is exactly zero has no
+direction). It is left out of means and ranks, never taken for 0. Knows no methods and no files.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from assay.errors import ConfigError
+from assay.methods.method import Aggregate
+
+
+def over_checkpoints(
+    scores: Sequence[Float[np.ndarray, "..."]], weights: Sequence[float]
+) -> Float[np.ndarray, "..."]:
+    """Σ_k weights[k] · scores[k]. A checkpoint of weight 0 is left out; NaN at any other stays NaN.
+
+    Raises ConfigError where a weight is negative or not finite, or all are 0.
+    """
+    if len(scores) != len(weights):
+        raise ValueError(f"{len(scores)} checkpoints have scores, {len(weights)} have weights")
+    if not all(np.isfinite(weight) and weight >= 0 for weight in weights):
+        raise ConfigError(f"Checkpoints cannot be weighted by {list(weights)}: give finite weights from 0.")
+    counted = [(each, weight) for each, weight in zip(scores, weights, strict=True) if weight > 0]
+    if not counted:
+        raise ConfigError(
+            "The learning rate is 0 at every checkpoint, so a sum over checkpoints is 0 for every candidate; "
+            "give earlier checkpoints, or a method that reads one."
+        )
+    total = np.zeros_like(np.asarray(counted[0][0], dtype=np.float64))
+    for each, weight in counted:
+        total += weight * each
+    return total
+
+
+def task_means(
+    scores: Float[np.ndarray, "n q"], query_tasks: Sequence[str | None]
+) -> dict[str | None, Float[np.ndarray, "n"]]:
+    """Mean over the queries of each task, tasks in the order of their first query.
+
+    Queries without a task are one task, None.
+    """
+    columns: dict[str | None, list[int]] = {}
+    for column, task in enumerate(query_tasks):
+        columns.setdefault(task, []).append(column)
+    return {task: mean(scores[:, mine]) for task, mine in columns.items()}
+
+
+def over_queries(
+    scores: Float[np.ndarray, "n q"], query_tasks: Sequence[str | None], aggregate: Aggregate = "mean"
+) -> Float[np.ndarray, "n"]:
+    """One number per candidate for a set of queries: the mean, or the largest of `task_means` (LESS)."""
+    if aggregate == "mean":
+        return mean(scores)
+    means = np.stack(list(task_means(scores, query_tasks).values()), axis=1)
+    largest = np.where(np.isnan(means), -np.inf, means).max(axis=1, initial=-np.inf)
+    return np.where(np.isnan(means).all(axis=1), np.nan, largest)
+
+
+def mean(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n"]:
+    """Mean over the queries at which a candidate has a score, NaN where it has none."""
+    known = ~np.isnan(scores)
+    count = known.sum(axis=1)
+    total = np.where(known, scores, 0.0).sum(axis=1)
+    return np.asarray(np.divide(total, count, out=np.full(len(scores), np.nan), where=count > 0))
+
+
+def ranks(scores: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+    """1 for the highest score of a column, equal scores sharing the mean of their ranks; NaN stays NaN."""
+    return np.asarray(rankdata(-scores, method="average", axis=0, nan_policy="omit"), dtype=np.float64)
+
+
+def percentile_ranks(scores: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
+    """Within a column, the share of candidates that score lower, plus half of those that score the same.
+
+    A candidate counts itself as the same, so the values lie strictly between 0 (lowest score) and 1 (highest)
+    and their mean is ½. Undefined scores stay NaN and are not counted.
+    """
+    known = np.sum(~np.isnan(scores), axis=0)
+    rising = rankdata(scores, method="average", axis=0, nan_policy="omit")
+    return np.asarray((rising - 0.5) / np.maximum(known, 1), dtype=np.float64)
+
+
+def mean_percentile_ranks(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n"]:
+    """Mean over queries of the within-query percentile rank: r_C and r_I of influence pruning.
+
+    Ranks tame the long tails of influence scores: a single query cannot carry the mean (arXiv 2510.06108).
+    """
+    return mean(percentile_ranks(scores))
