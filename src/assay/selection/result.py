@@ -47,13 +47,57 @@ class Overlap:
 class Region:
     """The pruned region of a pruning rule in a plane of two scores: thresholds; None where one is not used.
 
-    A candidate is in it where low_x (x below, with a low rank) or high_y (y above, with a high rank) say so.
+    `x` and `y` name columns of scores, or are empty where a rule that uses one side alone knows no other. A
+    candidate is in it where its x and its rank by x are at or below `low_x` and `low_rank_x`, or its y and
+    its rank by y at or above `high_y` and `high_rank_y`; of candidates on a threshold some may be kept.
     """
 
     x: str
     y: str
     low_x: float | None
     high_y: float | None
+    low_rank_x: float | None = None
+    high_rank_y: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Learned tokens of some candidates: how many candidates, the mean, and the quantiles `QUANTILES`.
+
+    Mean and quantiles are NaN where there is no candidate.
+    """
+
+    candidates: int
+    mean: float
+    quantiles: tuple[float, ...]
+
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many candidates have a task (None: no task) or a source before and after the selection."""
+
+    name: str | None
+    before: int
+    after: int
+    share_before: float
+    share_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What a selection changes besides scores: completion lengths, and the mix of tasks and of sources.
+
+    `tasks` and `sources` stand in the order of the pool.
+    """
+
+    whole: Lengths
+    kept: Lengths
+    dropped: Lengths
+    tasks: tuple[Share, ...]
+    sources: tuple[Share, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +106,8 @@ class SelectionResult:
 
     `rule` is its name and `reading` the sentences that say exactly what it did. `scores` are named columns
     over the pool (NaN where a candidate has none); `order` names the one that decided. `reasons` has a clause
-    for every candidate. `weights` (mean 1 over kept, 0 for dropped) are there on request.
+    for every candidate. `weights` (mean 1 over kept, 0 for dropped) are there on request. `drift` says what
+    else changed.
     """
 
     pool: Pool
@@ -77,3 +122,4 @@ class SelectionResult:
     weights: Float[np.ndarray, "n"] | None = None
     notes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+    drift: Drift | None = None
