@@ -84,7 +84,7 @@ def test_embeddings_without_a_direction_name_the_candidate() -> None:
         embeddings[1] = bad
         with pytest.raises(NumericsError, match=f"'c1' {says}"):
             diverse(np.arange(3.0), embeddings, limit(2, 3), "s", IDS[:3])
-    with pytest.raises(ConfigError, match="above 0, at most 1"):
+    with pytest.raises(ConfigError, match="above -1, at most 1"):
         diverse(np.arange(3.0), np.ones((3, 2)), limit(2, 3), "s", IDS[:3], 1.5)
     with pytest.raises(ConfigError, match="embeddings of 2 candidates"):
         diverse(np.arange(3.0), np.ones((2, 2)), limit(2, 3), "s", IDS[:3])

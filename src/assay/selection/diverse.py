@@ -31,11 +31,11 @@ def diverse(
     """From the highest score down, keep a candidate if its largest cosine to those kept is below `threshold`.
 
     As the source of weighted in-context influence selects (arXiv 2604.25132, τ = 0.9). Cosines are in
-    float64. Candidates without a score are never kept. Raises ConfigError for a threshold outside (0, 1],
+    float64. Candidates without a score are never kept. Raises ConfigError for a threshold outside (-1, 1],
     NumericsError naming a candidate whose embedding is not finite or has no direction.
     """
-    if not 0 < threshold <= 1:
-        raise ConfigError(f"The largest cosine is {threshold:g}; give a number above 0, at most 1.")
+    if not -1 < threshold <= 1:
+        raise ConfigError(f"The largest cosine is {threshold:g}; give a number above -1, at most 1.")
     n = len(scores)
     if len(embeddings) != n:
         raise ConfigError(f"There are embeddings of {len(embeddings):,} candidates, but the pool has {n:,}.")

@@ -82,11 +82,11 @@ def middle(scores: Float[np.ndarray, "n"], limit: Limit, name: str, start: float
     require_some(filled, limit, name)
     kept = chosen(filled.kept, len(scores))
     last = first + len(filled.kept)
-    where = "the middle" if start is None else f"the share {start:g} from the top"
+    where = "around the middle" if start is None else f"after the first share of {start:g}"
     high, low = figure(scores[order[first]]), figure(scores[order[last - 1]])
     reading = (
-        f"Kept a band of the order of {name}, highest first, from {where} on, until the budget of {limit} "
-        f"was full: ranks {first + 1:,} to {last:,} of {len(order):,}, with {high} down to {low}; equal "
+        f"Kept a band of the order of {name}, highest first, {where}, until the budget of {limit} was "
+        f"full: ranks {first + 1:,} to {last:,} of {len(order):,}, with {high} down to {low}; equal "
         "scores go by the order of the pool.",
         *on_unscored(len(scores) - len(order), name, kept=False),
     )
