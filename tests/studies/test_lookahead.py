@@ -1,6 +1,6 @@
 """Effects, intervals and verdicts of a lookahead against cases worked by hand and a simulated truth."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -105,28 +105,90 @@ def test_one_seed_has_no_interval_and_decides_nothing() -> None:
         assert "few_seeds" in {flag.code for flag in verdict.flags}
 
 
+def test_what_tasks_and_seeds_both_count_is_counted_once() -> None:
+    rng = np.random.default_rng(3)
+    table = rng.normal(0, 0.3, (4, 6)) + rng.normal(0, 0.3, (1, 6)) + rng.normal(0, 0.3, (4, 1))
+    found = seeded(table, np.arange(6))
+    assert found is not None
+    of_tasks, of_seeds = table.mean(axis=0).var(ddof=1) / 6, table.mean(axis=1).var(ddof=1) / 4
+    rest = table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean()
+    both = (rest**2).sum() / (3 * 5) / 24
+    squared = of_tasks + of_seeds - both
+    assert squared > max(of_tasks, of_seeds)
+    freedom = squared**2 / (of_tasks**2 / 5 + of_seeds**2 / 3 + both**2 / 15)
+    one = found.estimate
+    assert one.standard_error == pytest.approx(np.sqrt(squared))
+    assert one.high - one.value == pytest.approx(student.ppf(0.975, freedom) * np.sqrt(squared))
+
+
+def test_no_interval_is_narrower_than_that_of_tasks_alone_or_of_seeds_alone() -> None:
+    """Where tasks fare so differently with every seed that means hardly vary, nothing more is taken away."""
+    table = np.array([[1.0, -1.0, 1.0, -1.0, 0.1], [-1.0, 1.0, -1.0, 1.0, 0.0]])
+    found = seeded(table, np.arange(5))
+    assert found is not None
+    of_tasks, of_seeds = table.mean(axis=0).var(ddof=1) / 5, table.mean(axis=1).var(ddof=1) / 2
+    assert found.overlap.variance > of_tasks + of_seeds
+    assert found.estimate.standard_error == pytest.approx(np.sqrt(max(of_tasks, of_seeds)))
+    reach = found.estimate.high - found.estimate.value
+    assert reach == pytest.approx(student.ppf(0.975, 1) * found.estimate.standard_error)
+
+
+def test_where_a_seed_lacks_a_task_nothing_is_taken_away() -> None:
+    table = np.random.default_rng(4).normal(size=(3, 6))
+    table[0, 2] = np.nan
+    found = seeded(table, np.arange(6))
+    assert found is not None and found.overlap.variance == 0
+    of_both = sum(part.variance for part in found.parts)
+    assert found.estimate.standard_error == pytest.approx(np.sqrt(of_both))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations of what tasks, seeds, a task with a seed, a query, and chance do to an effect."""
+
+    tasks: float = 0.0
+    seeds: float = 0.0
+    together: float = 0.0
+    queries: float = 0.0
+    noise: float = 0.01
+
+
+EVERYTHING = Spread(0.5, 0.3, 0.3, 0.8, 0.2)
+SHAPES = [(8, 3, 8), (12, 3, 4), (5, 5, 8)]
+
+
 def simulate(
-    rng: np.random.Generator, tasks: int, seeds: int, queries: int
+    rng: np.random.Generator, tasks: int, seeds: int, queries: int, spread: Spread
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Effects, their tasks, and the true effects of these tasks; that of all tasks is 0.3."""
-    truth = 0.3 + rng.normal(0, 0.5, tasks)
+    truth = 0.3 + rng.normal(0, spread.tasks, tasks)
     numbers = np.repeat(np.arange(tasks), queries)
-    of_query = rng.normal(0, 0.8, tasks * queries)
-    of_seed = rng.normal(0, 0.3, (seeds, 1))
-    together = rng.normal(0, 0.3, (seeds, tasks))
-    noise = rng.normal(0, 0.2, (seeds, tasks * queries))
+    of_query = rng.normal(0, spread.queries, tasks * queries)
+    of_seed = rng.normal(0, spread.seeds, (seeds, 1))
+    together = rng.normal(0, spread.together, (seeds, tasks))
+    noise = rng.normal(0, spread.noise, (seeds, tasks * queries))
     return truth[numbers] + of_query + of_seed + together[:, numbers] + noise, numbers, truth
 
 
 @pytest.mark.parametrize(
-    ("tasks", "seeds", "queries"), [(8, 3, 8), (12, 3, 4), (5, 5, 8), (3, 3, 16), (1, 4, 16)]
+    ("shape", "spread"),
+    [
+        *((shape, EVERYTHING) for shape in (*SHAPES, (3, 3, 16), (1, 4, 16))),
+        *((shape, Spread(tasks=0.5)) for shape in SHAPES),
+        *((shape, Spread(seeds=0.3)) for shape in SHAPES),
+        *((shape, Spread(together=0.3)) for shape in SHAPES),
+        *((shape, Spread(seeds=0.3, together=0.3)) for shape in SHAPES),
+        *((shape, Spread(tasks=0.5, together=0.3)) for shape in SHAPES),
+    ],
 )
-def test_nominal_95_percent_intervals_hold_the_truth(tasks: int, seeds: int, queries: int) -> None:
-    """500 draws: 93 to 99 of 100 hold it, within simulation error; ignoring seeds would hold it far less."""
+def test_nominal_95_percent_intervals_hold_the_truth(shape: tuple[int, int, int], spread: Spread) -> None:
+    """500 draws: 93 of 100 or more hold it, within simulation error; what ignores seeds holds it less often
+    where seeds matter."""
+    tasks, seeds, queries = shape
     rng = np.random.default_rng(tasks)
     held = narrow = 0
     for _ in range(500):
-        table, numbers, drawn = simulate(rng, tasks, seeds, queries)
+        table, numbers, drawn = simulate(rng, tasks, seeds, queries, spread)
         truth = 0.3 if tasks >= 5 else float(drawn.mean())
         found = seeded(table, numbers)
         assert found is not None
@@ -134,8 +196,11 @@ def test_nominal_95_percent_intervals_hold_the_truth(tasks: int, seeds: int, que
         alone = found.parts[0]
         reach = student.ppf(0.975, alone.freedom) * np.sqrt(alone.variance)
         narrow += abs(found.estimate.value - truth) <= reach
-    assert 0.93 <= held / 500 <= 0.995
-    assert narrow < held
+    assert held / 500 >= 0.93
+    if not spread.together or spread.tasks:
+        assert held / 500 <= 0.985
+    if spread.seeds:
+        assert narrow < held
 
 
 def words(

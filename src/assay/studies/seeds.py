@@ -1,10 +1,11 @@
 """An interval for effects that were measured on several tasks with several seeds. Knows nothing of steps.
 
 Tasks and seeds are two samples crossed with each other: tasks from the tasks one cares about, seeds from all
-the draws of batches, probes and halves that might have been made. The squared standard error adds both.
+the draws of batches, probes and halves that might have been made. The squared standard error adds both and
+takes away what both count: how a task fares with one seed in particular.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -38,11 +39,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Overlap:
+    """What both parts of a squared standard error count: the variation of tasks with seeds."""
+
+    variance: float = 0.0
+    freedom: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Seeded:
     """An estimate and the parts of its squared standard error; no parts where there is no interval."""
 
     estimate: Estimate
     parts: tuple[Part, ...]
+    overlap: Overlap = Overlap()
 
 
 def seeded(
@@ -51,10 +61,13 @@ def seeded(
     """The mean effect over queries within a task, then over seeds and tasks, with its interval.
 
     `effects` may hold NaN for what a seed did not measure; `tasks` number the queries' tasks (−1: left out).
-    SE² = SE²_tasks + s²_seeds / S. SE²_tasks is Tukey's delete-one-task jackknife of the tasks' means over
-    seeds; below five tasks it is that of redrawing queries within these tasks. s²_seeds is the variance over
-    seeds of the mean over tasks. The interval is ± t · SE, t on ν = SE⁴ / Σ (part² / freedom) degrees of
-    freedom (Satterthwaite 1946; Welch 1947). None where no task has an effect.
+    SE² = V_tasks + V_seeds − V_both, but no less than V_tasks or V_seeds alone (Cameron, Gelbach and Miller
+    2011). V_tasks is Tukey's delete-one-task jackknife of the tasks' means over seeds; V_seeds = s²_seeds / S
+    with the variance over seeds of the mean over tasks; V_both = s² / (S K) with the residual variance of the
+    table of S seeds and K tasks, which either of the others holds too. Below five tasks, V_tasks is that of
+    redrawing queries within these tasks and V_both is 0, as it is where a seed lacks a task. The interval is
+    ± t · SE, t on ν = SE⁴ / Σ (V² / freedom) degrees of freedom (Satterthwaite 1946; Welch 1947), and on no
+    fewer than the fewest of V_tasks and V_seeds. None where no task has an effect.
     """
     numbers = sorted({int(task) for task in tasks if task != LEFT_OUT})
     if not len(effects) or not numbers:
@@ -72,16 +85,16 @@ def seeded(
         return Seeded(Estimate(value, value, value, 0.0, target, count, ONE_SEED), ())
     if count >= FEWEST_TASKS:
         first = Part("tasks", float(per_task.var(ddof=1)) / count, count - 1, count)
-        method = TASKS_AND_SEEDS
+        method, overlap = TASKS_AND_SEEDS, _overlap(table)
     else:
         within = _within_tasks([mean(list(effects[:, tasks == number])) for number in numbers])
         if within is None:
             return Seeded(Estimate(value, value, value, 0.0, target, count, NO_INTERVAL), ())
-        first, method = within, QUERIES_AND_SEEDS
+        first, method, overlap = within, QUERIES_AND_SEEDS, Overlap()
     seeds = len(per_seed)
     parts = (first, Part("seeds", float(per_seed.var(ddof=1)) / seeds, seeds - 1, seeds))
-    error, reach = _error_and_reach(parts, confidence)
-    return Seeded(Estimate(value, value - reach, value + reach, error, target, count, method), parts)
+    error, reach = _error_and_reach(parts, overlap, confidence)
+    return Seeded(Estimate(value, value - reach, value + reach, error, target, count, method), parts, overlap)
 
 
 def _by_seed(effects: Float[np.ndarray, "s n"]) -> Float[np.ndarray, "s"]:
@@ -104,12 +117,26 @@ def _within_tasks(per_query: list[Float[np.ndarray, "n"]]) -> Part | None:
     return Part("queries", total, freedom, round(float(np.mean([len(one) for one in values]))))
 
 
-def _error_and_reach(parts: tuple[Part, ...], confidence: float, room: float = 0.0) -> tuple[float, float]:
+def _overlap(table: Float[np.ndarray, "s k"]) -> Overlap:
+    """s² / (S K), with the residual variance of the table on (S − 1)(K − 1) degrees of freedom."""
+    seeds, tasks = table.shape
+    if not np.isfinite(table).all():
+        return Overlap()
+    rest = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
+    freedom = (seeds - 1) * (tasks - 1)
+    return Overlap(float((rest**2).sum()) / freedom / (seeds * tasks), freedom)
+
+
+def _error_and_reach(
+    parts: tuple[Part, ...], overlap: Overlap, confidence: float, room: float = 0.0
+) -> tuple[float, float]:
     """Standard error, and (t + room) of them."""
-    squared = sum(part.variance for part in parts)
+    variances = [part.variance for part in parts]
+    squared = max(sum(variances) - overlap.variance, *variances)
     if squared <= 0:
         return 0.0, 0.0
-    freedom = squared**2 / sum(part.variance**2 / part.freedom for part in parts)
+    terms = sum(part.variance**2 / part.freedom for part in parts) + overlap.variance**2 / overlap.freedom
+    freedom = max(squared**2 / terms, min(part.freedom for part in parts))
     error = float(np.sqrt(squared))
     return error, float(student.ppf((1 + confidence) / 2, freedom) + room) * error
 
@@ -146,7 +173,14 @@ def settle_seeded(found: Seeded, within: float, confidence: float, question: str
 
 
 def _reaches(found: Seeded, limit: Part, count: int, aim: float, confidence: float) -> bool:
-    freedom = count - 1 if limit.unit != "queries" else limit.freedom * count / limit.have
-    changed = Part(limit.unit, limit.variance * limit.have / count, freedom, count)
-    parts = tuple(changed if part is limit else part for part in found.parts)
-    return _error_and_reach(parts, confidence, ROOM)[1] <= aim
+    """Whether `count` units of what limits the estimate would do. What both parts count shrinks in both."""
+    share = limit.have / count
+    freedom = count - 1 if limit.unit != "queries" else limit.freedom / share
+    changed = Part(limit.unit, limit.variance * share, freedom, count)
+    overlap = Overlap(found.overlap.variance * share, found.overlap.freedom / share)
+    gone = found.overlap.variance - overlap.variance
+    parts = tuple(
+        changed if part is limit else replace(part, variance=max(part.variance - gone, 0.0))
+        for part in found.parts
+    )
+    return _error_and_reach(parts, overlap, confidence, ROOM)[1] <= aim
