@@ -11,6 +11,9 @@ from assay.truth.agreement import (
     ranked,
     spearman,
 )
+from assay.truth.evaluate import truth_itself
+from assay.truth.halves import CONTROL
+from assay.truth.table import Effects, Truth
 
 
 def test_spearman_is_scipys_also_with_ties():
@@ -73,3 +76,18 @@ def test_commitments_count_what_was_said_and_what_was_right():
     true = differences(np.array([[1.0, 1.1, 1.2], [-1, -1.1, -1.2], [1, 1.1, 1.2], [-3, 0, 3]]), np.zeros(3))
     said = commitments(["better", "better", "undecided", "worse"], true)
     assert (said.committed, said.right, said.clear, said.clear_committed) == (3, 1, 3, 2)
+
+
+def test_the_truth_itself_commits_where_tasks_agree():
+    """Two strategies are as clear on these tasks; only one is alike on all of them."""
+    rng = np.random.default_rng(5)
+    tasks = tuple("abcdefgh")
+    alike, unlike = np.full(8, 0.5), np.array([4.0, 0, 0, 0, 0, 0, 0, 0])
+    loss = np.stack([np.zeros(8), alike, unlike])[:, None] + rng.normal(0, 0.01, (3, 3, 8))
+    effects = Effects((CONTROL, "alike", "unlike"), (1, 2, 3), tasks, loss, loss)
+    truth = Truth(0, {("middle", c): effects for c in ("in-task", "cross-task")}, {})
+    rows = {(row.context, row.against): row for row in truth_itself(truth, ["alike", "unlike"])}
+    assert len(rows) == 4
+    for row in rows.values():
+        found = row.by_regime["middle"]
+        assert (found.committed, found.right, found.clear, found.clear_committed) == (1, 1, 2, 1)

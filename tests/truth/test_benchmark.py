@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from assay.cli.app import app
 from assay.errors import ConfigError, ResumeError
-from assay.truth import agreement, build, halves, lookaheads, measured, run, runs
+from assay.lookahead.plan import Plan
+from assay.runs.lookahead.optimizer import SHARE_OF_PEAK
+from assay.truth import agreement, build, halves, lookaheads, means, measured, run, runs
 from assay.truth.build import Item, Truth, items
-from assay.truth.regimes import REGIMES
+from assay.truth.regimes import AHEAD, REGIMES
 from assay.truth.table import collect, committed, merged, read_truth, trained, write_table
 from assay.world import base_examples, base_model_path, make_world, world_recipe
 
@@ -36,7 +38,8 @@ def small():
         for module in (build, measured):
             patch.setattr(module, "QUERIES_PER_TASK", 2)
         patch.setattr(build, "EXAMPLES_PER_TASK", 3)
-        patch.setattr(measured, "CHECKPOINTS", (4, 8))
+        for module in (measured, means):
+            patch.setattr(module, "CHECKPOINTS", (4, 8))
         patch.setattr(lookaheads, "CHECKPOINTS", (4, 8))
         patch.setattr(run, "PLAN", replace(lookaheads.PLAN, steps=2, base=2, added=2, seeds=2))
         patch.setattr(agreement, "RESAMPLES", 30)
@@ -47,7 +50,8 @@ def small():
 def table(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("truth")
     world = Truth(make_world(), base_model_path(), folder)
-    for item in items(["middle", "retrained"], (1, 2), 2):
+    ahead = [one for one in items([AHEAD], (1, 2), 2) if one.strategy in (None, "direct", *STRATEGIES[:2])]
+    for item in (*items(["middle", "retrained"], (1, 2), 2), *ahead):
         made = world.compute(replace(item, regime=SMALL[item.regime.name]))
         build.write_json(folder / "truth" / item.name, made)
     write_table(collect(folder / "truth"), {"world": 0}, folder / "table.parquet")
@@ -56,7 +60,8 @@ def table(small, tmp_path_factory):
 
 def test_the_table_holds_every_strategy_seed_and_task_once(table):
     truth = read_truth(table)
-    assert set(truth.effects) == {(r, c) for r in ("middle", "retrained") for c in ("in-task", "cross-task")}
+    regimes = ("middle", "retrained", AHEAD)
+    assert set(truth.effects) == {(r, c) for r in regimes for c in ("in-task", "cross-task")}
     for (regime, _), effects in truth.effects.items():
         assert set(effects.strategies) == {"direct", *(STRATEGIES if regime == "middle" else STRATEGIES[:2])}
         assert effects.seeds == (1, 2)
@@ -96,14 +101,47 @@ def test_an_arm_is_the_same_whenever_it_is_run(small, tmp_path):
     assert world.compute(item) == first
 
 
+def test_one_regime_steps_as_a_lookahead_does_from_the_same_checkpoints(small, tmp_path):
+    regime, plan = REGIMES[AHEAD], Plan()
+    assert (regime.steps, regime.base, regime.added, regime.weight) == (
+        plan.steps,
+        plan.base,
+        plan.added,
+        plan.weight,
+    )
+    recipe = world_recipe()
+    assert (regime.optimizer, regime.learning_rate) == ("own", SHARE_OF_PEAK * recipe["learning_rate"])
+    world = Truth(make_world(), base_model_path(), tmp_path)
+    world.compute(Item(SMALL["adam"], 1, None))
+    steps = [start.step for start in world._starts(regime)]
+    assert steps == [1, 5, 8]  # of eight, as `lookaheads.CHECKPOINTS` counts them
+
+
+def test_the_effect_of_steps_from_several_checkpoints_is_the_mean_over_them(small, tmp_path, monkeypatch):
+    world = Truth(make_world(), base_model_path(), tmp_path)
+    item = Item(SMALL[AHEAD], 1, "cot")
+    whole = world.compute(item)["first"]["loss"]["sort"]
+    starts = world._starts(item.regime)
+    each = []
+    for start in starts:
+        monkeypatch.setattr(Truth, "_starts", lambda self, regime, start=start: (start,))
+        each.append(world.compute(item)["first"]["loss"]["sort"])
+    assert len(set(each)) == len(starts) == 3
+    assert whole == pytest.approx(np.mean(each))
+
+
 def test_the_benchmark_goes_on_and_says_the_same(small, table, tmp_path):
     truth = read_truth(table)
     found = run.run_benchmark(truth, base_model_path(), tmp_path, per_task=(2, 1), lookahead=(1,))
     predictors = {row.predictor for row in found.agreements}
-    assert {"relinf", "ratio_of_sums", "minus_probe_loss", "bm25", "minus_length", "lookahead"} < predictors
+    assert {"relinf", "cosine_of_means", "minus_probe_loss", "bm25", "minus_length", "lookahead"} < predictors
     baseline = [row for row in found.agreements if row.predictor == "minus_probe_loss"]
     assert all(row.gain.value == 0 for row in baseline if row.checkpoint == "all")
+    ranked = {"middle", "retrained"}
+    assert all(set(row.by_regime) == ranked for row in (*found.agreements, *found.calibrations))
+    assert [(row.per_task, row.strategies) for row in found.coverages] == [(1, 2)] * 4
     text = (tmp_path / "truth.md").read_text()
+    assert "| 1 | in-task | control | " in text.partition("### Coverage")[2]
     assert "| lookahead | 1 |" in text and "| lookahead | 2 |" not in text
     assert "<svg" in (tmp_path / "truth.svg").read_text()
     for file in list((tmp_path / "lookahead").rglob("*.safetensors"))[:3]:

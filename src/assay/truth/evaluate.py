@@ -13,6 +13,8 @@ from jaxtyping import Float
 from assay.studies.estimators import PUBLISHED
 from assay.studies.layout import CONTEXTS
 from assay.studies.result import Context, Verdict
+from assay.studies.seeds import seeded
+from assay.studies.verdict import versus_zero
 from assay.truth.agreement import (
     Commitments,
     Interval,
@@ -158,7 +160,10 @@ def calibration(
         alone: dict[str, str] = {one.probe_set: one.vs_zero for one in known}
         questions: dict[Against, dict[str, str]] = {"control": dict(beside), "zero": alone}
         for against, words in questions.items():
-            found = _commitments(truth, context, against, words)
+            found = {
+                regime: _commitments(truth.effects[regime, context], against, words)
+                for regime in regimes_of(truth)
+            }
             rows.append(Calibration(evidence, per_task, context, against, found))
     return rows
 
@@ -166,24 +171,49 @@ def calibration(
 def always_worse(truth: Truth, chosen: Sequence[str]) -> list[Calibration]:
     """What commitments would be worth that need no evidence: every strategy worse than the control."""
     words = dict.fromkeys(chosen, "worse")
-    return [
-        Calibration("always worse", 0, context, "control", _commitments(truth, context, "control", words))
-        for context in CONTEXTS
-    ]
+    rows = []
+    for context in CONTEXTS:
+        found = {
+            regime: _commitments(truth.effects[regime, context], "control", words)
+            for regime in regimes_of(truth)
+        }
+        rows.append(Calibration("always worse", 0, context, "control", found))
+    return rows
 
 
-def _commitments(
-    truth: Truth, context: Context, against: Against, words: Mapping[str, str]
-) -> dict[str, Commitments]:
-    found = {}
-    for regime in regimes_of(truth):
-        effects = truth.effects[regime, context]
-        names = [name for name in words if name in effects.strategies]
-        control = np.mean(effects.of(CONTROL), axis=1)
-        beside = control if against == "control" else np.zeros_like(control)
-        true = differences(seed_effects(effects, names), beside)
-        found[regime] = commitments([words[name] for name in names], true)
-    return found
+def truth_itself(truth: Truth, chosen: Sequence[str]) -> list[Calibration]:
+    """On how many the true effects would commit, had they the intervals of verdicts: for tasks like these.
+
+    A strategy is clearly different where its effect on these tasks is alike with every seed. Verdicts speak
+    of other tasks too, and stay open where tasks disagree, however well the effect is known. What is right
+    here is so by construction.
+    """
+    rows = []
+    questions: tuple[Against, ...] = ("control", "zero")
+    for context in CONTEXTS:
+        for against in questions:
+            found = {}
+            for regime in regimes_of(truth):
+                effects = truth.effects[regime, context]
+                names = [name for name in chosen if name in effects.strategies]
+                words = {name: _said_of_tasks_like_these(effects, name, against) for name in names}
+                found[regime] = _commitments(effects, against, words)
+            rows.append(Calibration("the truth itself", 0, context, against, found))
+    return rows
+
+
+def _said_of_tasks_like_these(effects: Effects, name: str, against: Against) -> str:
+    table = effects.of(name) - (effects.of(CONTROL) if against == "control" else 0.0)
+    found = seeded(table, np.arange(len(effects.tasks)))
+    return "undecided" if found is None else versus_zero(found.estimate, 0.0)
+
+
+def _commitments(effects: Effects, against: Against, words: Mapping[str, str]) -> Commitments:
+    names = [name for name in words if name in effects.strategies]
+    control = np.mean(effects.of(CONTROL), axis=1)
+    beside = control if against == "control" else np.zeros_like(control)
+    true = differences(seed_effects(effects, names), beside)
+    return commitments([words[name] for name in names], true)
 
 
 def _signs(truth: Truth, row: Prediction, names: Sequence[str]) -> float:

@@ -11,6 +11,7 @@ from assay.files import write_json, write_text
 from assay.progress import SILENT, Progress
 from assay.runs.study import plain
 from assay.studies.estimators import DEFAULT_ESTIMATOR, PUBLISHED
+from assay.truth.coverage import Coverage, coverages
 from assay.truth.evaluate import (
     Agreement,
     Calibration,
@@ -18,9 +19,11 @@ from assay.truth.evaluate import (
     always_worse,
     calibration,
     ceilings,
+    truth_itself,
 )
 from assay.truth.halves import Half, strategies
 from assay.truth.lookaheads import PLAN, compute, items, read_lookaheads
+from assay.truth.means import measure_means, with_means
 from assay.truth.measured import first, measure_side, predicting_side
 from assay.truth.predictions import (
     Prediction,
@@ -47,6 +50,7 @@ class Benchmark:
     ceilings: dict[str, dict[str, float]]
     agreements: tuple[Agreement, ...]
     calibrations: tuple[Calibration, ...]
+    coverages: tuple[Coverage, ...]
 
 
 def run_benchmark(
@@ -66,11 +70,14 @@ def run_benchmark(
     world = make_world(truth.world)
     chosen = strategies(half)
     side = predicting_side(world, base_model, out, chosen, max(per_task))
-    measured = measure_side(side, out / "measurements" / f"{half or 'all'}-{max(per_task)}", progress)
+    name = f"{half or 'all'}-{max(per_task)}"
+    measured = measure_side(side, out / "measurements" / name, progress)
+    means = measure_means(side, per_task, out / "means" / name, progress)
     predictions: list[Prediction] = []
-    calibrations = always_worse(truth, chosen)
+    calibrations = [*always_worse(truth, chosen), *truth_itself(truth, chosen)]
+    held: list[Coverage] = []
     for count in per_task:
-        mine = first(measured, count)
+        mine = with_means(first(measured, count), means[count])
         predictions += by_gradients(mine, count)
         predictions += by_texts(side, count)
         for estimator in (DEFAULT_ESTIMATOR, PUBLISHED):
@@ -85,6 +92,7 @@ def run_benchmark(
             ahead = read_lookaheads(side, out / "lookahead", count, chosen, PLAN)
             predictions += by_lookahead(ahead, count, PLAN.steps)
             calibrations += calibration(truth, "lookahead", count, said_ahead(ahead, PLAN.steps), chosen)
+            held += coverages(truth, ahead, count, chosen)
     result = Benchmark(
         truth.world,
         half,
@@ -92,8 +100,10 @@ def run_benchmark(
         {"in-task": ceilings(truth, "in-task", chosen), "cross-task": ceilings(truth, "cross-task", chosen)},
         tuple(agreements(truth, predictions, chosen)),
         tuple(calibrations),
+        tuple(held),
     )
     write_json(out / "truth.json", plain(result))
-    write_text(out / "truth.md", markdown(result.agreements, result.calibrations, result.ceilings))
+    told = markdown(result.agreements, result.calibrations, result.coverages, result.ceilings)
+    write_text(out / "truth.md", told)
     write_text(out / "truth.svg", chart(result.agreements, result.ceilings))
     return result

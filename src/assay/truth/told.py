@@ -9,14 +9,20 @@ from rich.table import Table
 from assay.report.palette import MUTED, STRATEGIES
 from assay.report.svg import draw
 from assay.truth.agreement import Interval
+from assay.truth.coverage import Coverage
 from assay.truth.evaluate import Agreement, Calibration
 from assay.truth.predictions import AVERAGED
 
 Ceilings = Mapping[str, Mapping[str, float]]
 
 
-def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration], ceilings: Ceilings) -> str:
-    """The table of agreements, one row a predictor and probe count, and that of commitments."""
+def markdown(
+    agreements: Sequence[Agreement],
+    calibrations: Sequence[Calibration],
+    coverages: Sequence[Coverage],
+    ceilings: Ceilings,
+) -> str:
+    """The tables of agreements, one row a predictor and probe count, of commitments, and of coverage."""
     lines = []
     for context, by_regime in ceilings.items():
         regimes = list(by_regime)
@@ -45,6 +51,19 @@ def markdown(agreements: Sequence[Agreement], calibrations: Sequence[Calibration
         *(_calibration(row) for row in calibrations),
         "",
     ]
+    if coverages:
+        lines += [
+            "### Coverage",
+            "",
+            "How many of a lookahead's nominal 95% intervals held the true effect of steps like its own, as",
+            "measured, and with the noise of that truth over its seeds granted; and how many intervals from",
+            "half of the tasks held the truth of the other half, noise granted.",
+            "",
+            "| probes | context | against | held | noise granted | other tasks |",
+            "|---|---|---|---|---|---|",
+            *(_coverage(row) for row in coverages),
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -100,10 +119,23 @@ def _calibration(row: Calibration) -> str:
         f"{regime} {one.right}/{one.committed}, {one.clear_committed}/{one.clear}"
         for regime, one in row.by_regime.items()
     )
-    right = f"{total[0]}/{total[1]}" + (f" = {total[0] / total[1]:.2f}" if total[1] else "")
-    clear = f"{total[2]}/{total[3]}" + (f" = {total[2] / total[3]:.2f}" if total[3] else "")
+    right, clear = _share(total[0], total[1]), _share(total[2], total[3])
     cells = (row.evidence, str(row.per_task or ""), row.context, row.against, right, clear, each)
     return "| " + " | ".join(cells) + " |"
+
+
+def _coverage(row: Coverage) -> str:
+    shares = (
+        (row.held, row.strategies),
+        (row.held_with_noise, row.strategies),
+        (row.elsewhere, row.asked_elsewhere),
+    )
+    cells = [_share(part, whole) for part, whole in shares]
+    return "| " + " | ".join((str(row.per_task), row.context, row.against, *cells)) + " |"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part}/{whole}" + (f" = {part / whole:.2f}" if whole else "")
 
 
 def chart(agreements: Sequence[Agreement], ceilings: Ceilings) -> str:
