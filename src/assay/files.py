@@ -2,22 +2,31 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, flush it to disk, then rename it into place."""
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of `path` to fill; behind the block it is flushed to disk and renamed into place,
+    and after an error it is gone."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(temporary)
+        yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary neighbour of `path`, flush it to disk, then rename it into place."""
+    with whole(path) as temporary:
+        write(temporary)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -37,8 +37,8 @@ class Reading:
 class ExampleStream:
     """One pass over a source, to be gone through once.
 
-    `format` is known at once, `notes` are complete behind the last row. Raises `DataError` on the way for a bad
-    row (with `on_bad_rows="error"`), a damaged file, and at the end where no row could be used.
+    `format` is known at once, `notes` are complete behind the last row. Raises `DataError` on the way for a
+    bad row (with `on_bad_rows="error"`) or a damaged file, and at the end where no row could be used.
     """
 
     def __init__(

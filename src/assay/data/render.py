@@ -74,26 +74,66 @@ def tokenize_all(
     on_bad_rows: OnBadRows = "error",
 ) -> TokenizedSet:
     """`tokenize` for many; with `on_bad_rows="skip"` those that raise `DataError` become rejects."""
-    how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
-    tokens: list[Tokens] = []
-    rejects: list[Reject] = []
-    remarks: Counter[str] = Counter()
-    for example in examples:
+    tokenizing = Tokenizing(
+        tokenizer,
+        loss_on=loss_on,
+        max_length=max_length,
+        context=context,
+        truncation=truncation,
+        render=render,
+        chat_template=chat_template,
+        on_bad_rows=on_bad_rows,
+    )
+    outcomes = [tokenizing.tokens(example) for example in examples]
+    return TokenizedSet(
+        tuple(one for one in outcomes if isinstance(one, Tokens)),
+        tuple(one for one in outcomes if isinstance(one, Reject)),
+        tokenizing.notes,
+    )
+
+
+class Tokenizing:
+    """`tokenize_all` one example at a time: keeps what there is to say, and no example."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        loss_on: LossOn = "assistant",
+        max_length: int | None = None,
+        context: int | None = None,
+        truncation: Truncation = "error",
+        render: Render = "auto",
+        chat_template: str | None = None,
+        on_bad_rows: OnBadRows = "error",
+    ) -> None:
+        self._how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
+        self._on_bad_rows = on_bad_rows
+        self._remarks: Counter[str] = Counter()
+        self._rejects = 0
+        self._first_reject = ""
+
+    def tokens(self, example: Example) -> Tokens | Reject:
+        """Ids and loss weights, or with `on_bad_rows="skip"` why there are none."""
         try:
-            fitting, noticed = _tokens_and_remarks(example, how)
+            fitting, noticed = _tokens_and_remarks(example, self._how)
         except DataError as error:
-            if on_bad_rows == "error":
+            if self._on_bad_rows == "error":
                 raise
             reason = str(error).removeprefix(f"{example.source}: ")
-            rejects.append(Reject(example.source, reason, example.record))
-            continue
-        tokens.append(fitting)
-        remarks.update(noticed)
-    notes = [f"{counted(count, 'example')} {what}." for what, count in remarks.items()]
-    if rejects:
-        first = rejects[0]
-        notes.append(f"{counted(len(rejects), 'example')} set aside; {first.source}: {first.reason}")
-    return TokenizedSet(tuple(tokens), tuple(rejects), tuple(notes))
+            self._rejects += 1
+            self._first_reject = self._first_reject or f"{example.source}: {reason}"
+            return Reject(example.source, reason, example.record)
+        self._remarks.update(noticed)
+        return fitting
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the examples so far."""
+        notes = [f"{counted(count, 'example')} {what}." for what, count in self._remarks.items()]
+        if self._rejects:
+            notes.append(f"{counted(self._rejects, 'example')} set aside; {self._first_reject}")
+        return tuple(notes)
 
 
 def loss_on_warning(loss_on: str, trainer_loss_on: str | None) -> str | None:

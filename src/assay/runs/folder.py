@@ -25,7 +25,7 @@ def require_writable(out: Path) -> None:
 def refuse_others(out: Path, settings: Mapping[str, Any], what: str, before: Collection[str] = ()) -> None:
     """Raise ResumeError for a folder that was made with other settings, naming what differs.
 
-    `what` is the kind of run ("study"); `before` names what such a run may have left there before its settings.
+    `what` is the kind of run ("study"); `before` names what such a run may have left there before these.
     """
     path = out / SETTINGS
     if not path.is_file():
@@ -33,16 +33,17 @@ def refuse_others(out: Path, settings: Mapping[str, Any], what: str, before: Col
             raise ResumeError(f"{out} is not empty and holds no {what} to go on with; give another --out.")
         return
     try:
-        differing = _differing(settings, read_json(path))
+        differing = differing_settings(settings, read_json(path))
     except (ValueError, AttributeError) as error:
         raise ResumeError(f"{path} cannot be read; give another --out.") from error
     if differing:
         raise ResumeError(
-            f"{out} holds a {what} made with another {', '.join(differing)}; give another --out, or delete it."
+            f"{out} holds a {what} made with another {', '.join(differing)}; give another --out, or "
+            "delete it."
         )
 
 
-def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+def differing_settings(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Fields that differ, each with those of its own fields that do."""
     return [
         f"{field} ({', '.join(differing_fields(ours[field], theirs[field]))})"

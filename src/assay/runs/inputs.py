@@ -102,20 +102,25 @@ def tokenise(
     longest: int | None = None,
 ) -> TokenizedSet:
     """Tokens of examples as `config` says; `longest` is how many tokens the model takes, None if unknown."""
-    return tokenize_all(
-        examples,
-        tokenizer,
-        loss_on=loss_on or config.loss_on,
-        max_length=config.max_length,
-        context=longest,
-        truncation=config.truncation,
-        render=config.render,
-        chat_template=_template(config.chat_template),
-        on_bad_rows=config.on_bad_rows,
-    )
+    return tokenize_all(examples, tokenizer, **rendering_options(config, loss_on=loss_on, longest=longest))
 
 
-def _template(file: str | None) -> str | None:
+def rendering_options(
+    config: DataConfig, *, loss_on: LossOn | None = None, longest: int | None = None
+) -> dict[str, Any]:
+    """What `tokenize_all` is asked for. Raises ConfigError for a chat template that cannot be read."""
+    return {
+        "loss_on": loss_on or config.loss_on,
+        "max_length": config.max_length,
+        "context": longest,
+        "truncation": config.truncation,
+        "render": config.render,
+        "chat_template": chat_template_text(config.chat_template),
+        "on_bad_rows": config.on_bad_rows,
+    }
+
+
+def chat_template_text(file: str | None) -> str | None:
     if file is None:
         return None
     try:
@@ -174,22 +179,26 @@ def same_prompt_notes(
 
 def read_file(entry: SetConfig, config: DataConfig, *, limit: int | None = None) -> Read:
     """Examples, rejects and notes of one file; `limit` stops after that many examples."""
+    return read_examples(entry.file, **reading_options(entry, config), limit=limit)
+
+
+def reading_options(entry: SetConfig, config: DataConfig) -> dict[str, Any]:
+    """What `read_examples` is asked for, besides a limit."""
     reading = entry.reading or config.reading
-    return read_examples(
-        entry.file,
-        format=reading.format,
-        columns=_columns(reading),
-        task=entry.task,
-        task_column=reading.task_column,
-        pair_column=reading.pair_column,
-        id_column=reading.id_column,
-        on_bad_rows=config.on_bad_rows,
-        response=reading.response,
-        limit=limit,
-    )
+    return {
+        "format": reading.format,
+        "columns": columns_of(reading),
+        "task": entry.task,
+        "task_column": reading.task_column,
+        "pair_column": reading.pair_column,
+        "id_column": reading.id_column,
+        "on_bad_rows": config.on_bad_rows,
+        "response": reading.response,
+    }
 
 
-def _columns(reading: Reading) -> ColumnMapping | None:
+def columns_of(reading: Reading) -> ColumnMapping | None:
+    """The mapping of columns that was asked for, None where none was."""
     if not any((reading.columns, reading.prompt, reading.completion)):
         return None
     return ColumnMapping.parse(
