@@ -107,6 +107,10 @@ def test_equal_numbers_are_right(answer, reference):
         ("9" * 100_000, "9"),
         ("1e999", "1e998"),
         ("the answer is 5", "10"),
+        ("4 7", "7"),
+        ("so the answer is 4 7.", "4"),
+        ("4 7", "47"),
+        ("3, 5", "5"),
     ],
 )
 def test_other_numbers_are_wrong(answer, reference):
@@ -124,6 +128,11 @@ def test_what_was_compared_is_said():
     assert (judged.answer, judged.reference) == ("1080", "1080")
     judged = judge("who knows", "#### 1080", "numeric")
     assert (judged.right, judged.answer, judged.reference) == (False, "who knows", "1080")
+
+
+def test_a_list_of_numbers_is_compared_as_text():
+    assert judge("so the answer is 4 7 .", "4 7", "numeric").right
+    assert not judge("so the answer is 4 8.", "4 7", "numeric").right
 
 
 def test_a_reference_without_a_number_is_compared_as_text():
@@ -347,7 +356,7 @@ def test_verdicts_on_gsm8k_solutions_are_those_recorded_with_them(shared_data: P
     ],
 )
 def test_flan_answers_are_found_behind_their_rationales(shared_data: Path, name: str, check: str):
-    """200 rows: the row's own answer is right in every form, that of the row before only where it is equal."""
+    """200 rows: the row's own answer is right in every form, that of the row before only if it is equal."""
     with (shared_data / "flan_cot" / f"{name}_train.tsv").open(encoding="utf-8") as file:
         rows = [
             [cell.replace("\\n", "\n") for cell in row]

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from assay.data.prompts import Prompt
 from assay.errors import ConfigError, DataError, ModelError, NumericsError
-from assay.models.generate import generate
+from assay.models.generate import generate, own_ends
 from assay.models.session import checkpoint_gradients
 from tests.models.builders import FAMILIES, VOCABULARY, tiny_model, tokenizer
 
@@ -102,7 +102,7 @@ def test_a_joined_answer_keeps_its_space():
     assert generate(model, joined, tokenizer(), ends=ENDS, max_new_tokens=4)[0].text == f" {chat}"
 
 
-def test_what_the_models_folder_says_of_generation_plays_no_part_but_its_end_tokens():
+def test_what_the_models_folder_says_of_generation_plays_no_part():
     model, asked = model_of(), prompts()
     expected = generate(model, asked, tokenizer(), ends=ENDS, max_new_tokens=8)
     model.generation_config = transformers.GenerationConfig(
@@ -113,9 +113,20 @@ def test_what_the_models_folder_says_of_generation_plays_no_part_but_its_end_tok
         min_new_tokens=8,
         max_length=3,
         suppress_tokens=list(range(2, 30)),
-        eos_token_id=[8, 9],
+        eos_token_id=[20, 21, 22, 23],
     )
-    assert generate(model, asked, tokenizer(), ends=(1, 7), max_new_tokens=8) == expected
+    assert generate(model, asked, tokenizer(), ends=ENDS, max_new_tokens=8) == expected
+
+
+def test_the_models_own_end_tokens_are_told():
+    model = model_of()
+    assert own_ends(model) == ()
+    model.generation_config.eos_token_id = 8
+    assert own_ends(model) == (8,)
+    model.generation_config.eos_token_id = [8, 9]
+    assert own_ends(model) == (8, 9)
+    structure = LoraConfig(r=2, target_modules=["up_proj"], task_type="CAUSAL_LM")
+    assert own_ends(get_peft_model(model, structure)) == (8, 9)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from assay.data.choices import chosen, is_lettered, options_of
 from assay.data.example import Example
 from assay.data.final_answer import final_answer, final_answers, first_line, has_cue, readings, spoken
 from assay.data.normalise import normalised
-from assay.data.numerals import Number, is_number, numbers, said_number, same
+from assay.data.numerals import Number, bare_numbers, numbers, said_number, same
 from assay.data.texts import said
 
 Check = Literal["exact", "normalised", "numeric", "choice"]
@@ -34,8 +34,8 @@ MOST = 0.95
 class Answer:
     """What a model said to a question.
 
-    `id` is the question's. `cut_off` where it had not ended when the limit was reached. `tokens` are the ids
-    that it wrote, its end of turn with them.
+    `id` is the question's. `text` is without special tokens. `cut_off` where it had not ended when the limit
+    was reached. `tokens` are the ids that it wrote, its end of turn with them.
     """
 
     id: str
@@ -89,7 +89,7 @@ def pick_check(references: Sequence[str], questions: Sequence[str]) -> Picked:
     optional = [_is_option(reference, question) for reference, question in pairs]
     if _most(optional):
         return Picked("choice", f"{_how_many(optional)} names an option of its question")
-    numeric = [is_number(final_answer(reference)) for reference in references]
+    numeric = [bare_numbers(final_answer(reference)) == 1 for reference in references]
     if _most(numeric):
         return Picked("numeric", f"{_how_many(numeric)} is a number")
     return Picked("normalised", "the references are neither numbers nor options of their questions")
@@ -112,10 +112,16 @@ def _by_number(answer: str, reference: str) -> Judged | None:
 
 
 def _number(text: str) -> Number | None:
-    """What the last cue with a number names, else the last number of the text."""
-    behind_cues = map(said_number, final_answers(text)) if has_cue(text) else ()
-    last = numbers(spoken(text))[-1:]
-    return next((number for number in (*behind_cues, *last) if number is not None), None)
+    """What the last cue with a number names, else the last number of the text.
+
+    Several numbers and nothing else ("4 7") are a list and name none.
+    """
+    for words in final_answers(text):
+        if bare_numbers(words) > 1:
+            return None
+        if has_cue(text) and (number := said_number(words)):
+            return number
+    return next(reversed(numbers(spoken(text))), None)
 
 
 def _by_text(answer: str, reference: str) -> Judged:

@@ -13,6 +13,8 @@ from fractions import Fraction
 LONGEST = 1000
 """Digits; a longer run of them is not a number but a model that went astray."""
 
+MARKS_BETWEEN = " \t$€£¥₹.,;:()[]-"
+
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)"
 NUMBER = re.compile(
     rf"""
@@ -78,14 +80,13 @@ def said_number(words: str) -> Number | None:
     return found[0] if found else None
 
 
-def is_number(words: str) -> bool:
-    """Whether this is one number and nothing else but signs of currency or mathematics around it."""
+def bare_numbers(words: str) -> int:
+    """How many numbers these words are, if they are nothing else but marks around and between, else 0."""
     found = numbers(words)
-    if len(found) != 1:
-        return False
     text = plain(words)
-    rest = text[: found[0].start] + text[found[0].end :]
-    return not rest.strip(" $€£¥₹.()")
+    edges = [0, *(edge for number in found for edge in (number.start, number.end)), len(text)]
+    between = "".join(text[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
+    return 0 if between.strip(MARKS_BETWEEN) else len(found)
 
 
 def plain(text: str) -> str:

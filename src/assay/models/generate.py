@@ -34,35 +34,40 @@ def generate(
 ) -> list[Answer]:
     """What the model says to every prompt, in their order: the likeliest tokens up to one of `ends`.
 
-    The model's own end tokens end an answer, too. An answer without an end after `max_new_tokens`, or where
-    the model's context is full, is cut off. Prompts of like length share a batch of at most `token_budget`
-    tokens, answers counted at their full length; who shares a batch changes answers no more than rounding
-    does. The model comes back as it was: modes, configuration and cache. `advance` is told of prompts
-    answered. Raises DataError for a prompt that fills the context, ModelError where nothing would end an
-    answer, NumericsError naming the prompt where logits are not finite.
+    An answer without an end after `max_new_tokens`, or where the model's context is full, is cut off.
+    Prompts of like length share a batch of at most `token_budget` tokens, answers counted at their full
+    length; who shares a batch changes answers no more than rounding does. The model comes back as it was:
+    modes, configuration and cache. `advance` is told of prompts answered. Raises DataError for a prompt that
+    fills the context, ModelError where nothing would end an answer, NumericsError naming the prompt where
+    logits are not finite.
     """
     if max_new_tokens < 1:
         raise ConfigError(f"max-new-tokens is {max_new_tokens}; it must be at least 1.")
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    every_end = tuple(sorted({*ends, *_own_ends(inner)}))
-    if not every_end:
+    if not ends:
         raise ModelError(
             "Neither the tokenizer nor the model has a token that ends an answer, so none would ever end; "
             "give the tokenizer an eos_token."
         )
+    inner, stops = _inner(model), tuple(sorted(ends))
     answers: dict[int, Answer] = {}
     for rows, room in _batches(prompts, context_length(inner.config), max_new_tokens, token_budget):
         batch = [prompts[row] for row in rows]
-        said = _continue(inner, batch, every_end, room, tokenizer.pad_token_id)
+        said = _continue(inner, batch, stops, room, tokenizer.pad_token_id)
         for row, ids in zip(rows, said, strict=True):
-            answers[row] = _answer(prompts[row], ids, every_end, tokenizer)
+            answers[row] = _answer(prompts[row], ids, stops, tokenizer)
         advance(len(rows))
     return [answers[row] for row in range(len(prompts))]
 
 
-def _own_ends(model: Any) -> tuple[int, ...]:
-    ends = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+def own_ends(model: nn.Module) -> tuple[int, ...]:
+    """The tokens that end an answer by the model's own generation configuration."""
+    ends = getattr(_inner(model).generation_config, "eos_token_id", None)
     return () if ends is None else tuple(ends) if isinstance(ends, list | tuple) else (int(ends),)
+
+
+def _inner(model: Any) -> Any:
+    """The transformers model itself, in which an adapter's layers are."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _batches(
