@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import TracebackType
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained
 from assay.gradients.fused import fused
 from assay.gradients.needed import last_mlp, only_needed
 from assay.gradients.precision import is_precise
-from assay.gradients.rules import Contribution, Dense, rule_for
+from assay.gradients.rules import Contribution, Dense, is_linear, rule_for
+from assay.streams import stream
 
 Consume = Callable[[str, list[Contribution]], None]
 
@@ -54,6 +56,12 @@ class Batch:
     def read(self) -> Int[Tensor, "n r"]:
         """What the model has to read: all but the last token, which predicts none."""
         return self.input_ids[:, : max(1, self.input_ids.shape[1] - 1)]
+
+    def uniform(self, seed: int) -> Float[Tensor, "n t"]:
+        """Random numbers from [0, 1), float64, that follow from seed, example's id and position alone."""
+        length = self.input_ids.shape[1]
+        rows = [stream("sampled labels", seed, name).random(length) for name in self.ids]
+        return torch.from_numpy(np.stack(rows)).to(self.input_ids.device)
 
 
 class Engine:
@@ -100,6 +108,18 @@ class Engine:
     def one_at_a_time(self) -> bool:
         """Whether some trained parameter needs batches of one example."""
         return bool(self._slow)
+
+    @property
+    def matrices(self) -> frozenset[str]:
+        """Parameters whose gradient is a sum of token-wise outer products and nothing else: the matrices of
+        linear layers, unless a layer of another kind shares them or they take the slow path."""
+        kinds: dict[str, set[bool]] = {}
+        for module in self._modules.values():
+            for local, parameter in module.named_parameters(recurse=False):
+                if id(parameter) in self._names:
+                    linear = is_linear(module) and local == "weight"
+                    kinds.setdefault(self._names[id(parameter)], set()).add(linear)
+        return frozenset(name for name, kind in kinds.items() if kind == {True} and name not in self._slow)
 
     def __enter__(self) -> "Engine":
         for module in self.model.modules():
@@ -172,8 +192,12 @@ class Engine:
                 rows = heads.trained_loss(self.head, at_targets, targets, weights)
         return _finite(batch, _by_owner(rows, owner, len(batch)))
 
-    def run(self, batch: Batch, consume: Consume) -> Float[Tensor, "n"]:
+    def run(self, batch: Batch, consume: Consume, sampled: int | None = None) -> Float[Tensor, "n"]:
         """One forward and backward pass. Returns the loss of every example, float64.
+
+        With `sampled` the labels at all learned positions are drawn from the model's own distribution, given
+        the example's own tokens before them; the loss keeps its weights. The number seeds the draws, which
+        follow from it, the example's id and the position alone: batches make no difference.
 
         Raises NumericsError naming the example whose loss is not finite.
         """
@@ -181,8 +205,11 @@ class Engine:
         with torch.enable_grad(), only_needed(self._last_mlp, batch.weights[:, 1:] != 0):
             hidden = heads.last_hidden(self.head, batch.read)
             owner, targets, weights, at_targets = _at_targets(batch, hidden)
+            uniform = None if sampled is None else batch.uniform(sampled)[:, 1:][batch.weights[:, 1:] != 0]
             if self._head_is_trained:
-                rows, grads = self._through_trained_head(at_targets, targets, weights, owner)
+                rows, grads = self._through_trained_head(at_targets, targets, weights, owner, uniform)
+            elif uniform is not None:
+                _, rows, grads = heads.sampled_loss(self.head, at_targets.detach(), uniform, weights)
             else:
                 rows, at_hidden = heads.frozen_loss(self.head, at_targets.detach(), targets, weights)
                 assert at_hidden is not None
@@ -207,6 +234,7 @@ class Engine:
         targets: Int[Tensor, "c"],
         weights: Float[Tensor, "c"],
         owner: Int[Tensor, "c"],
+        uniform: Float[Tensor, "c"] | None,
     ) -> tuple[Float[Tensor, "c"], Float[Tensor, "c h"]]:
         """Example by example, so that only one example's logits exist at a time."""
         precision = torch.promote_types(hidden.dtype, torch.float32)
@@ -217,7 +245,8 @@ class Engine:
         for example in sorted(set(owner.tolist())):
             part = owner == example
             leaf = hidden[part].detach().requires_grad_(True)
-            losses = heads.trained_loss(self.head, leaf, targets[part], weights[part])
+            drawn = None if uniform is None else uniform[part]
+            losses = heads.trained_loss(self.head, leaf, targets[part], weights[part], drawn)
             torch.autograd.backward(losses.sum())
             assert leaf.grad is not None
             rows[part], grads[part] = losses.detach(), leaf.grad

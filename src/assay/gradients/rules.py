@@ -102,6 +102,11 @@ def rule_for(module: nn.Module) -> Rule | None:
     return None
 
 
+def is_linear(module: nn.Module) -> bool:
+    """Whether the gradient of the module's `weight` is an `Outer`."""
+    return rule_for(module) in (_linear, _conv1d)
+
+
 def _tokens(values: Tensor) -> Tensor:
     """(n, …, d) → (n, t, d)."""
     return values.reshape(values.shape[0], -1, values.shape[-1])
