@@ -10,8 +10,11 @@ from typer.core import TyperGroup
 from assay import __version__
 from assay.cli.console import complain
 from assay.cli.demo import demo
+from assay.cli.methods import methods
 from assay.cli.once import OnceEach
 from assay.cli.preview import preview
+from assay.cli.score import score
+from assay.cli.select import select
 from assay.cli.study import study
 from assay.cli.train import train
 from assay.cli.truth import truth
@@ -56,7 +59,7 @@ def root(
     """What will your fine-tuning data do, before you train on it?"""
 
 
-for command in (study, demo, preview, train, verify, truth):
+for command in (study, score, select, methods, demo, preview, train, verify, truth):
     app.command(cls=OnceEach)(command)
 
 

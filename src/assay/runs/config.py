@@ -186,7 +186,7 @@ def _set(one: Any) -> Any:
     return {"file": str(one)} if isinstance(one, str | Path) else one
 
 
-Config = TypeVar("Config", bound=DataConfig)
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def study_config(
@@ -207,15 +207,15 @@ def study_config(
 
 def data_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> DataConfig:
     """Check settings as `study_config` does."""
-    return checked(DataConfig, values, options)
+    return checked_settings(DataConfig, values, options)
 
 
 def measure_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> MeasureConfig:
     """Check settings as `study_config` does."""
-    return checked(MeasureConfig, values, options)
+    return checked_settings(MeasureConfig, values, options)
 
 
-def checked(kind: type[Config], values: Mapping[str, Any], options: Collection[str]) -> Config:
+def checked_settings(kind: type[Config], values: Mapping[str, Any], options: Collection[str]) -> Config:
     """Settings of a kind; raises ConfigError as `study_config` does."""
     try:
         return kind.model_validate(dict(values))
@@ -268,7 +268,7 @@ def read_config(path: Path) -> StudyConfig:
     return study_config(read_settings(path), file=path)
 
 
-def _sentence(kind: type[DataConfig], problem: Any, file: Path | None, options: Collection[str]) -> str:
+def _sentence(kind: type[BaseModel], problem: Any, file: Path | None, options: Collection[str]) -> str:
     """One of pydantic's complaints in our words."""
     place = [str(part) for part in problem["loc"]]
     said = problem["msg"].removeprefix("Value error, ")

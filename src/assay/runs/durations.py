@@ -1,4 +1,4 @@
-"""Lengths of time in words, read and said. Knows no clock."""
+"""Lengths of time and sizes in words, read and said. Knows no clock."""
 
 import re
 
@@ -21,3 +21,11 @@ def duration_words(seconds: float) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{seconds / 3600:.1f} h"
+
+
+def size_words(size: float) -> str:
+    """Bytes in kB, MB or GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size / 1e3:.0f} kB"

@@ -19,6 +19,7 @@ from assay.gradients.products import Products, free_memory, held_bytes, passes, 
 from assay.models.session import Session
 from assay.models.trajectory import Checkpoint
 from assay.progress import SILENT, Progress
+from assay.runs.durations import duration_words, size_words
 from assay.runs.inputs import Inputs
 from assay.runs.shards import read_shard, seconds_of_shard, write_shard
 from assay.studies.measurements import CheckpointMeasurements, ExampleSet
@@ -47,8 +48,8 @@ class Estimate:
         return (
             f"{self.examples:,} examples ({self.tokens:,} tokens) at {self.checkpoints} "
             f"{'checkpoint' if self.checkpoints == 1 else 'checkpoints'}{again}: about "
-            f"{_duration(self.seconds)}, {_size(self.model_bytes)} for the model and "
-            f"{_size(self.gradient_bytes)} for gradients, besides the activations of a batch."
+            f"{duration_words(self.seconds)}, {size_words(self.model_bytes)} for the model and "
+            f"{size_words(self.gradient_bytes)} for gradients, besides the activations of a batch."
         )
 
 
@@ -193,18 +194,3 @@ def _within(gram: Float[np.ndarray, "n n"], examples: ExampleSet) -> Float[np.nd
         mean[order.index(task or ""), column] = 1
     mean /= mean.sum(1, keepdims=True)
     return np.asarray(mean @ gram @ mean.T)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 5400:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def _size(size: float) -> str:
-    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"

@@ -81,7 +81,7 @@ def choose_optimizer(session: Session, checkpoint: Checkpoint, rate: float) -> C
         state = read_optimizer(folder, model)
     except ModelError as error:
         return Chosen(fresh, str(error).rstrip("."))
-    if checkpoint.kind == "adapter" and _misplaced(session, checkpoint, state):
+    if checkpoint.kind == "adapter" and misplaced(session, checkpoint, state):
         return Chosen(fresh, f"the moments in {folder / OPTIMIZER} belong to parameters in another order")
     at_rate = with_rate(state, rate)
     return Chosen(lambda model: build_optimizer(model, at_rate), OWN)
@@ -99,7 +99,7 @@ def with_rate(state: OptimizerState, rate: float) -> OptimizerState:
     return replace(state, groups=groups, learning_rate=rate)
 
 
-def _misplaced(session: Session, checkpoint: Checkpoint, state: OptimizerState) -> bool:
+def misplaced(session: Session, checkpoint: Checkpoint, state: OptimizerState) -> bool:
     """Whether the adapter's change since the checkpoint before contradicts the order of the moments."""
     checkpoints = session.trajectory.checkpoints
     earlier = [one for one in checkpoints[: checkpoints.index(checkpoint)] if one.kind == "adapter"]

@@ -1,0 +1,72 @@
+"""What has to be measured for a choice of methods: which measure at which checkpoints. Computes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from assay.errors import ConfigError
+from assay.methods.table import Method
+from assay.models.rates import mean_learning_rates
+from assay.models.trajectory import Checkpoint, Trajectory
+
+CURVATURES = ("ekfac", "kfac", "diagonal")
+MOMENTS = ("adam", "adam_exact")
+BY_GRADIENTS = ("gradient", *MOMENTS, *CURVATURES, *(f"{name}_self" for name in CURVATURES))
+BY_HIDDEN_STATES = ("rds", "embedding")
+LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A checkpoint of a method's sum, and its weight there."""
+
+    checkpoint: Checkpoint
+    weight: float
+
+
+def measures_of(rows: Sequence[Method], trajectory: Trajectory) -> dict[Checkpoint, tuple[str, ...]]:
+    """Measures by checkpoint, in the order of the trajectory; what needs no model stands with the last."""
+    found: dict[Checkpoint, list[str]] = {one: [] for one in trajectory.checkpoints}
+    for row in rows:
+        measure = measure_of(row)
+        if measure is None:
+            continue
+        for step in steps_of(row, trajectory):
+            if measure not in found[step.checkpoint]:
+                found[step.checkpoint].append(measure)
+    return {one: tuple(measures) for one, measures in found.items() if measures}
+
+
+def measure_of(row: Method) -> str | None:
+    """The measure a method reads. ⟨g_z, H⁻¹ g_z⟩ costs a side of its own, so it has a name of its own."""
+    own = row.measure in CURVATURES and not row.per_query
+    return f"{row.measure}_self" if own else row.measure
+
+
+def steps_of(row: Method, trajectory: Trajectory) -> tuple[Step, ...]:
+    """The checkpoints that a method sums over, with their weights.
+
+    "rate" weighs with η_k, the rate that checkpoint k was saved at (TracInCP), over a "stretch" with η̄_k, the
+    mean rate of the steps since the checkpoint before (LESS). A single checkpoint weighs 1. Raises
+    ConfigError where the run's rates are not known or all are 0.
+    """
+    checkpoints = trajectory.checkpoints
+    if row.checkpoints != "all":
+        return (Step(checkpoints[-1], 1.0),)
+    if row.weight == "one" or len(checkpoints) == 1:
+        return tuple(Step(one, 1.0) for one in checkpoints)
+    mean = row.rate_over == "stretch"
+    rates = mean_learning_rates(trajectory) if mean else tuple(one.learning_rate for one in checkpoints)
+    known = [(one, rate) for one, rate in zip(checkpoints, rates, strict=True) if one.kind != "base"]
+    unknown = [one.name for one, rate in known if rate is None]
+    if unknown:
+        raise ConfigError(
+            f"{row.name} weighs checkpoints by their learning rates, and that of {unknown[0]} is not known: "
+            "there is no trainer_state.json. Choose one checkpoint with --steps and graddot or gradcos."
+        )
+    steps = tuple(Step(one, rate) for one, rate in known if rate)
+    if not steps:
+        raise ConfigError(
+            f"{row.name} weighs checkpoints by their learning rates, and all of the chosen ones are 0 (a "
+            "schedule's end); choose earlier ones with --steps."
+        )
+    return steps

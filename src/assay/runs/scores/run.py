@@ -1,0 +1,196 @@
+"""A scoring from settings to run folder: read, prepare the pool, measure, score, write.
+
+The one place where the rooms meet; each step is a call into one of them. A killed run goes on from its
+finished shards and ends in the same tables.
+"""
+
+import json
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from assay import __version__
+from assay.data.example import Reject
+from assay.data.readers import write_rejects
+from assay.data.render import loss_on_warning
+from assay.data.texts import counted
+from assay.files import write_json
+from assay.fingerprint import digest, fingerprint
+from assay.methods.table import Method, method_named
+from assay.models.loading import context_length
+from assay.models.session import Session
+from assay.models.trajectory import Trajectory
+from assay.progress import SILENT, Progress
+from assay.runs.folder import SETTINGS, refuse_others, require_writable
+from assay.runs.scores.config import ScoreConfig
+from assay.runs.scores.flips import flipped_sets
+from assay.runs.scores.measure import Measuring, measure_all
+from assay.runs.scores.needs import BY_GRADIENTS, measures_of
+from assay.runs.scores.pool import prepare_pool
+from assay.runs.scores.pool_index import PoolIndex
+from assay.runs.scores.queries import Queries, read_query_sets, tokenise_queries
+from assay.runs.scores.scoring import score_all
+from assay.runs.scores.tables import Aggregate, Candidates
+
+COMPARED = method_named("minus_loss")
+"""Comes for nothing with every pass by gradients at the last checkpoint, to compare a selection with."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """A finished scoring: aggregates over queries of every method, and where the tables lie."""
+
+    config: ScoreConfig
+    folder: Path
+    candidates: Candidates
+    aggregates: tuple[Aggregate, ...]
+    notes: tuple[str, ...]
+    rejects: tuple[Reject, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_scores(
+    config: ScoreConfig,
+    out: Path,
+    *,
+    trajectory: Trajectory | None = None,
+    progress: Progress = SILENT,
+    command: str | None = None,
+) -> Scores:
+    """Score the candidates that `config` names into the folder `out`, going on with what is there.
+
+    `trajectory` overrides the one discovered in `config.checkpoints`. Raises AssayError of the fitting kind
+    for whatever a person can mend.
+    """
+    began = time.monotonic()
+    require_writable(out)
+    rows = [method_named(name) for name in config.methods]
+    if config.exact:
+        rows = [method_named("less_exact") if row.name == "less" else row for row in rows]
+    notes: list[str] = []
+
+    def say(*sentences: str) -> None:
+        notes.extend(sentences)
+        for sentence in sentences:
+            progress.note(sentence)
+
+    sets, rejects, read = read_query_sets(config)
+    say(*read)
+    trajectory = trajectory or Trajectory.discover(
+        config.checkpoints,
+        base_model=config.base_model,
+        steps=config.steps,
+        every=config.every,
+        include_base=bool(config.questions),
+        allow_pickle=config.allow_pickle,
+    )
+    wanted = measures_of(rows, trajectory)
+    session = Session.open(
+        trajectory,
+        device=config.device,
+        dtype=config.dtype,
+        attention=config.attention,
+        allow_pickle=config.allow_pickle,
+        quantize=config.quantize,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
+    say(*trajectory.notes)
+    if warning := loss_on_warning(config.loss_on, trajectory.loss_on):
+        say(warning)
+    longest = context_length(session.model.config)
+    if config.questions:
+        made = flipped_sets(config, session, out / "answers", progress)
+        sets |= made.sets
+        rejects += made.rejects
+        say(*made.notes)
+    queries = tokenise_queries(sets, session.tokenizer, config, longest)
+    say(*queries.notes)
+
+    settings = _settings(session, queries, config)
+    refuse_others(out, settings, "scoring", before=("answers", "pool"))
+    pool = prepare_pool(
+        config.candidates,
+        config,
+        session.tokenizer,
+        longest,
+        out / "pool",
+        tasks=config.tasks,
+        shard_tokens=config.shard_tokens,
+        progress=progress,
+    )
+    say(*pool.notes, *_shared(pool, queries))
+    write_json(out / SETTINGS, settings)
+    all_rejects = (*rejects, *queries.rejects)
+    if all_rejects:
+        write_rejects(out / "rejects.jsonl", all_rejects)
+
+    measuring = Measuring(config, session, pool, queries, out, settings, progress, say)
+    measure_all(measuring, wanted)
+    progress.note("Writing tables.")
+    candidates = Candidates.read(pool.table)
+    if any(measure in BY_GRADIENTS for measure in wanted.get(trajectory.checkpoints[-1], ())):
+        rows += [] if COMPARED in rows else [COMPARED]
+    aggregates = score_all(measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed)
+    about = _about(session, config, pool, queries, rows, settings, command, began)
+    write_json(out / "scores.json", {"about": about, "notes": notes, "settings": settings})
+    return Scores(config, out, candidates, tuple(aggregates), tuple(notes), all_rejects, about)
+
+
+def _settings(session: Session, queries: Queries, config: ScoreConfig) -> dict[str, Any]:
+    """Everything that every measure depends on, but for the pool and the weights of a checkpoint."""
+    return {
+        "assay": __version__,
+        "model": session.describe(),
+        "tokenizer": digest(json.dumps(session.tokenizer.chat_template, sort_keys=True)),
+        "reduction": "sum over completion tokens",
+        "loss_on": config.loss_on,
+        "query_loss_on": config.query_loss_on,
+        "queries": queries.digest() if len(queries) else None,
+        "project": config.project,
+        "projection": config.projection,
+        "damping": config.damping,
+        "factor_examples": config.factor_examples,
+        "seed": config.seed,
+    }
+
+
+def _shared(pool: PoolIndex, queries: Queries) -> Sequence[str]:
+    """A sentence where candidates say just what a query says."""
+    contents = queries.contents()
+    same = pool.with_contents(contents) if contents else []
+    if not same:
+        return ()
+    return (
+        f"{counted(len(same), 'candidate')} equal to a query, the first being {same[0]}: such a candidate "
+        "scores high by being the answer; take it out of the pool or of the queries.",
+    )
+
+
+def _about(
+    session: Session,
+    config: ScoreConfig,
+    pool: PoolIndex,
+    queries: Queries,
+    rows: Sequence[Method],
+    settings: Mapping[str, Any],
+    command: str | None,
+    began: float,
+) -> dict[str, Any]:
+    described = session.describe()
+    return {
+        "model": f"{described['base_model'] or Path(config.checkpoints).name} ({described['kind']})",
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "command": command,
+        "methods": [row.name for row in rows],
+        "checkpoints": [one.name for one in session.trajectory.checkpoints],
+        "candidates": f"{pool.examples:,} examples, {pool.tokens:,} tokens",
+        "queries": f"{len(queries):,} in {len(dict.fromkeys(queries.sets))} sets",
+        "loss": f"summed over completion tokens; {config.loss_on} (queries: {config.query_loss_on})",
+        "seconds": round(time.monotonic() - began, 1),
+        "versions": {**described["versions"], "assay": __version__, "python": platform.python_version()},
+        "fingerprint": fingerprint(settings),
+    }

@@ -1,0 +1,39 @@
+"""A finished scoring in the terminal: the highest and lowest candidates of every method."""
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from assay.runs.scores.run import Scores
+from assay.runs.scores.tables import Aggregate
+
+SHOWN = 3
+"""Candidates shown from either end."""
+
+
+def scores_told(done: Scores) -> Table:
+    """A line for each method and query set: how many candidates have a score, and who is at either end."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("method", "left"), ("queries", "left"), ("scored", "right")):
+        table.add_column(heading, justify="right" if justify == "right" else "left")
+    table.add_column("highest")
+    table.add_column("lowest")
+    several = {one.method for one in done.aggregates if one.checkpoint == "all"}
+    for one in done.aggregates:
+        if one.query_task is None and (one.method not in several or one.checkpoint == "all"):
+            scored = int((~np.isnan(one.scores)).sum())
+            ends = [Text(_printable(", ".join(names))) for names in _ends(done, one)]
+            table.add_row(one.method, one.query_set or "none", f"{scored:,}", *ends)
+    return table
+
+
+def _ends(done: Scores, one: Aggregate) -> tuple[list[str], list[str]]:
+    known = np.flatnonzero(~np.isnan(one.scores))
+    order = known[np.argsort(-one.scores[known], kind="stable")]
+    names = [done.candidates.ids[int(at)].as_py() for at in (*order[:SHOWN], *order[::-1][:SHOWN])]
+    half = len(names) // 2
+    return names[:half], names[half:]
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else "�" for character in text)
