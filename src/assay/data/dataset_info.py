@@ -92,6 +92,17 @@ def from_dataset_info(path: str | Path, name: str) -> DatasetEntry:
     return DatasetEntry(where, format_name, renames, _tags(tags, openai=style == "openai"))
 
 
+def registration(source: str, file_name: str) -> dict[str, Any]:
+    """The entry of `path/dataset_info.json:NAME` for another file of the same form, as NAME_kept."""
+    match = NAMED_ENTRY.fullmatch(source)
+    if match is None:
+        raise DataError(f"{source!r} is not of the form path/dataset_info.json:NAME.")
+    from_dataset_info(match["file"], match["name"])
+    entry = _entries(Path(match["file"]))[match["name"]]
+    form = {key: entry[key] for key in ("formatting", "ranking", "columns", "tags") if key in entry}
+    return {f"{match['name']}_kept": {"file_name": file_name, **form}}
+
+
 def _entries(path: Path) -> Mapping[str, Any]:
     try:
         info = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -22,11 +22,13 @@ from assay.data.rows import BROKEN_JSON, BadRow, Record, Row, first_line
 from assay.data.text_rows import json_rows, jsonl_rows, table_rows
 from assay.errors import DataError
 
-__all__ = ["BadRow", "Record", "Row", "first_rows", "read_rows"]
+__all__ = ["BadRow", "Record", "Row", "first_rows", "kind_of", "read_rows", "seekable"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 Bytes = IO[bytes] | gzip.GzipFile
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+JSON_LINES = (".jsonl", ".ndjson")
+ARROW = (".arrow", ".feather", ".ipc")
 
 
 def read_rows(
@@ -55,7 +57,7 @@ def first_rows(rows: Iterable[Row], count: int) -> tuple[list[Row], Iterator[Row
 
 
 def _file_rows(path: Path, names: Sequence[str], quoted: bool | None) -> Iterator[Row]:
-    kind = _kind(path)
+    kind = kind_of(path)
     with path.open("rb") as raw:
         start = raw.read(len(GZIP_MAGIC))
         raw.seek(0)
@@ -64,15 +66,15 @@ def _file_rows(path: Path, names: Sequence[str], quoted: bool | None) -> Iterato
         handle: Bytes = gzip.GzipFile(fileobj=raw) if start == GZIP_MAGIC else raw
         if kind == ".json":
             yield from json_rows(handle)
-        elif kind in (".jsonl", ".ndjson"):
+        elif kind in JSON_LINES:
             yield from jsonl_rows(handle)
         elif kind in DELIMITERS:
             cells_are_quoted = kind == ".csv" if quoted is None else quoted
             yield from table_rows(handle, names, DELIMITERS[kind], quoted=cells_are_quoted)
         elif kind == ".parquet":
-            yield from _numbered(parquet_records(_seekable(handle)))
-        elif kind in (".arrow", ".feather", ".ipc"):
-            yield from _numbered(arrow_records(_seekable(handle)))
+            yield from _numbered(parquet_records(seekable(handle)))
+        elif kind in ARROW:
+            yield from _numbered(arrow_records(seekable(handle)))
         else:
             raise DataError(
                 f"{path}: cannot tell the kind of file from its name; "
@@ -80,7 +82,7 @@ def _file_rows(path: Path, names: Sequence[str], quoted: bool | None) -> Iterato
             )
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
     """The lower-case suffix that tells the kind of file, `.gz` left aside."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
@@ -102,5 +104,6 @@ def _numbered(records: Iterable[Record | BadRow]) -> Iterator[Row]:
     return enumerate(records, start=1)
 
 
-def _seekable(handle: Bytes) -> IO[bytes]:
+def seekable(handle: Bytes) -> IO[bytes]:
+    """The handle, or what is in it where going back is slow."""
     return io.BytesIO(handle.read()) if isinstance(handle, gzip.GzipFile) else handle

@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any
 
 from assay.data.rows import BROKEN_JSON, BadRow, Record, Row, first_line
@@ -21,27 +21,49 @@ UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_CELL = 2**31 - 1
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
+LINES = object()
+"""What `json_value` gives in place of a value for JSONL by another name."""
 
 
 def json_rows(handle: Bytes) -> Iterator[Row]:
     """Rows of a list, of an object that holds a list, of a single object, or of JSONL by another name."""
-    data = _without_mark(handle.read())
-    text = data.decode("utf-8")
+    data = without_mark(handle.read())
+    value = json_value(data.decode("utf-8"))
+    if value is LINES:
+        yield from jsonl_rows(io.BytesIO(data))
+        return
+    key = rows_key(value)
+    rows = value if isinstance(value, list) else [value] if key is None else value[key]
+    for row, record in enumerate(rows, start=1):
+        yield row, _record(record)
+
+
+def json_value(text: str) -> Any:
+    """The value of a JSON text, or `LINES` for JSONL by another name."""
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         if error.msg != "Extra data" or not _is_object(text.lstrip().split("\n", 1)[0]):
             raise
-        yield from jsonl_rows(io.BytesIO(data))
-        return
-    for row, record in enumerate(_list_of_rows(value), start=1):
-        yield row, _record(record)
+        return LINES
+
+
+def rows_key(value: Any) -> str | None:
+    """The key under which an object holds its list of rows; None where the value itself is rows or a row."""
+    if isinstance(value, list):
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("it holds neither a list nor an object")
+    lists = [key for key in CONTAINERS if _is_list_of_objects(value.get(key))]
+    if len(lists) > 1:
+        raise ValueError(f"it holds several lists of rows ({', '.join(lists)}); keep one per file")
+    return lists[0] if lists else None
 
 
 def jsonl_rows(handle: Bytes) -> Iterator[Row]:
     """A row a line; blank lines are no rows, but are counted."""
     for row, line in enumerate(handle, start=1):
-        data = _without_mark(line) if row == 1 else line
+        data = without_mark(line) if row == 1 else line
         if not data.strip():
             continue
         try:
@@ -65,7 +87,7 @@ def table_rows(handle: Bytes, names: Sequence[str], delimiter: str, *, quoted: b
     if not columns:
         _require_delimiter(handle, delimiter)
     row = 0
-    for cells in _quoted_cells(handle, delimiter) if quoted else _literal_cells(handle, delimiter):
+    for cells, _ in table_lines(handle, delimiter, quoted=quoted):
         if not columns:
             columns = _header(cells)
             continue
@@ -82,9 +104,17 @@ def table_rows(handle: Bytes, names: Sequence[str], delimiter: str, *, quoted: b
             yield row, dict(zip(columns, cells, strict=True))
 
 
+def table_lines(handle: Bytes, delimiter: str, *, quoted: bool) -> Iterator[tuple[list[str] | BadRow, bytes]]:
+    """Every line of a table as cells and as it stands there, the header like any other; blank lines are none.
+
+    A byte order mark is left out. A quoted cell may run over several lines of text.
+    """
+    return _quoted_lines(handle, delimiter) if quoted else _literal_lines(handle, delimiter)
+
+
 def _require_delimiter(handle: Bytes, delimiter: str) -> None:
     """Raise ValueError for a header line in which something else stands between the columns."""
-    header = _without_mark(handle.readline()).decode("utf-8", "replace")
+    header = without_mark(handle.readline()).decode("utf-8", "replace")
     handle.seek(0)
     found = _other_separator(header, delimiter)
     if found:
@@ -98,17 +128,6 @@ def _other_separator(line: str, delimiter: str) -> str | None:
     """What separates the cells of a line in which `delimiter` does not occur, in words."""
     found = max(SEPARATORS, key=line.count)
     return None if delimiter in line or found not in line else SEPARATORS[found]
-
-
-def _list_of_rows(value: Any) -> Sequence[Any]:
-    if isinstance(value, list):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("it holds neither a list nor an object")
-    lists = [key for key in CONTAINERS if _is_list_of_objects(value.get(key))]
-    if len(lists) > 1:
-        raise ValueError(f"it holds several lists of rows ({', '.join(lists)}); keep one per file")
-    return list(value[lists[0]]) if lists else [value]
 
 
 def _is_list_of_objects(value: Any) -> bool:
@@ -140,32 +159,42 @@ def _header(cells: list[str] | BadRow) -> tuple[str, ...]:
     return columns
 
 
-def _literal_cells(handle: Bytes, delimiter: str) -> Iterator[list[str] | BadRow]:
+def _literal_lines(handle: Bytes, delimiter: str) -> Iterator[tuple[list[str] | BadRow, bytes]]:
     for number, line in enumerate(handle):
-        data = (_without_mark(line) if number == 0 else line).rstrip(b"\r\n")
+        stands = without_mark(line) if number == 0 else line
+        data = stands.rstrip(b"\r\n")
         if not data:
             continue
         try:
-            yield data.decode("utf-8").split(delimiter)
+            yield data.decode("utf-8").split(delimiter), stands
         except UnicodeDecodeError as error:
-            yield BadRow(_not_utf8(error), _shown(data))
+            yield BadRow(_not_utf8(error), _shown(data)), stands
 
 
-def _quoted_cells(handle: Bytes, delimiter: str) -> Iterator[list[str] | BadRow]:
-    """Cells as RFC 4180 has them; a quoted cell may run over several lines."""
+def _quoted_lines(handle: Bytes, delimiter: str) -> Iterator[tuple[list[str] | BadRow, bytes]]:
+    """Cells as RFC 4180 has them."""
     csv.field_size_limit(LONGEST_CELL)
     text = io.TextIOWrapper(handle, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    read: list[str] = []
+    reader = csv.reader(_noted(text, read), delimiter=delimiter, strict=True)
     while True:
+        read.clear()
         try:
-            cells = next(reader)
+            cells: list[str] | BadRow = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadRow(f"broken quoting: {error}", "")
-            continue
+            cells = BadRow(f"broken quoting: {error}", "")
         if cells:
-            yield _utf8_cells(cells, delimiter)
+            stands = "".join(read).encode("utf-8", "surrogateescape")
+            yield _utf8_cells(cells, delimiter) if isinstance(cells, list) else cells, stands
+
+
+def _noted(lines: Iterable[str], read: list[str]) -> Iterator[str]:
+    """The lines, each added to `read` when it is asked for."""
+    for line in lines:
+        read.append(line)
+        yield line
 
 
 def _utf8_cells(cells: list[str], delimiter: str) -> list[str] | BadRow:
@@ -179,7 +208,8 @@ def _utf8_cells(cells: list[str], delimiter: str) -> list[str] | BadRow:
     return cells
 
 
-def _without_mark(data: bytes) -> bytes:
+def without_mark(data: bytes) -> bytes:
+    """Bytes without a UTF-8 byte order mark; ValueError for UTF-16."""
     if data.startswith(UTF16_MARKS):
         raise ValueError("it is UTF-16; save it as UTF-8")
     return data.removeprefix(UTF8_MARK)
