@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import ConfigError
@@ -42,6 +42,7 @@ columns = st.integers(2, 14).flatmap(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(drawn=columns)
 def test_one_sided_pruning_drops_the_largest_intersection_within_the_budget(drawn: tuple) -> None:
     score, rank, _, _, missing, budget = drawn
@@ -71,6 +72,7 @@ def entering(score: list[float], rank: list[float], end: object) -> list[int]:
     return order
 
 
+@settings(max_examples=60, deadline=None)
 @given(drawn=columns)
 def test_combined_pruning_takes_turns_until_the_budget_is_met_exactly(drawn: tuple) -> None:
     s_c, r_c, s_i, r_i, _, budget = drawn

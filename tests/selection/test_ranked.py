@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import ConfigError
@@ -19,6 +19,7 @@ def longhand_order(scores: list[float]) -> list[int]:
     return sorted((i for i, s in enumerate(scores) if s == s), key=lambda i: (-scores[i], i))
 
 
+@settings(max_examples=60, deadline=None)
 @given(scores=scores_strategy, data=st.data())
 def test_top_is_the_longest_beginning_of_the_order_that_fits(
     scores: list[float], data: st.DataObject
@@ -31,6 +32,7 @@ def test_top_is_the_longest_beginning_of_the_order_that_fits(
     assert kept(choice.kept) == sorted(order[: max(fits)])
 
 
+@settings(max_examples=60, deadline=None)
 @given(scores=scores_strategy, data=st.data())
 def test_trim_drops_from_the_low_end_and_never_what_has_no_score(
     scores: list[float], data: st.DataObject
@@ -45,6 +47,7 @@ def test_trim_drops_from_the_low_end_and_never_what_has_no_score(
     assert kept(choice.kept) == sorted(staying + without)
 
 
+@settings(max_examples=60, deadline=None)
 @given(scores=scores_strategy, data=st.data())
 def test_middle_is_a_band_with_as_many_above_as_below(scores: list[float], data: st.DataObject) -> None:
     order = longhand_order(scores)

@@ -28,6 +28,7 @@ def longhand_rounds(scores: np.ndarray, amount: int) -> list[int]:
             return taken
 
 
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(1, 12),
@@ -78,7 +79,7 @@ def longhand_webster(sizes: dict[str, int], best: dict[str, list[float]], amount
     return seats
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     groups=st.lists(st.sampled_from("abcd"), min_size=1, max_size=20), data=st.data(), equally=st.booleans()
 )
