@@ -167,6 +167,16 @@ def test_an_empty_set_is_told_after_the_table_is_written(session, tmp_path):
     assert flips.incorrect
 
 
+def test_ready_tokens_are_asked_and_their_labels_are_the_reference(session, tmp_path):
+    before, after = session.trajectory.checkpoints[0], session.trajectory.checkpoints[-1]
+    ids, labels = (12, 13, 14, 30, 31, 1), (-100, -100, -100, 30, 31, 1)
+    ready = Example("q0", (), Source("q.jsonl", 1), rendering="tokens", input_ids=ids, labels=labels)
+    flips = query_sets((session, before), (session, after), [ready], tmp_path, max_new_tokens=8, needed=[])
+    question = flips.outcomes[0].question
+    assert (question.prompt, question.reference) == ("w10 w11 w12", "w28 w29")
+    assert flips.outcomes[0].after.text
+
+
 def test_a_model_is_not_compared_with_itself(session, tmp_path):
     last = session.trajectory.checkpoints[-1]
     with pytest.raises(ConfigError, match="before and after are both checkpoint-2"):
