@@ -1,0 +1,1 @@
+"""How far scores agree with what training really does: statistics alone. Knows no models and no files."""
