@@ -34,6 +34,8 @@ STRATEGIES = (
     Colour("s5", "#e69f00", "#f2b632"),
 )
 
+KEPT, DROPPED = STRATEGIES[0], STRATEGIES[1]  # on the page of a selection, which shows no strategies
+
 # From harm through nothing to help: orange, paper grey, blue.
 DIVERGING = (
     Colour("h0", "#9a3c00", "#ff9c54"),

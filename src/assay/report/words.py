@@ -104,6 +104,11 @@ def number(value: float, places: int = 3) -> str:
     return text.replace("-", "−")
 
 
+def figure(value: float) -> str:
+    """Four significant digits with a true minus; “no score” for what is not finite."""
+    return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else "no score"
+
+
 def has_interval(estimate: Estimate) -> bool:
     """False where the study had nothing to learn the variation from, and for ends that are not finite."""
     if estimate.method.startswith("no interval"):

@@ -48,7 +48,7 @@ class Plan:
 
     def figure(self, specification: dict[str, Any], title: str, *parts: str) -> Figure:
         """Draw; the parts make the name, told apart by a number where it is taken."""
-        stem = "-".join(_slug(part) for part in parts)
+        stem = "-".join(slug(part) for part in parts)
         name, copy = stem, 1
         while name in self.taken:
             copy += 1
@@ -77,5 +77,5 @@ def spoken(title: str, lines: Sequence[Curve]) -> str:
     return f"{title}. Means over checkpoints: {levels}."
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:32].strip("-") or "set"

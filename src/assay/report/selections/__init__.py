@@ -1,0 +1,1 @@
+"""A selection arranged for reading: what decided, reasons, changes, examples. Knows no HTML."""
