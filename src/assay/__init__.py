@@ -4,6 +4,10 @@
 >>> trajectory = assay.Trajectory.discover("runs/sft")
 >>> study = assay.study(trajectory, probes={"cot": "cot.jsonl"}, control="plain.jsonl", queries="eval.jsonl")
 >>> study.save("runs/study")
+>>> scores = assay.score(
+...     trajectory, method="ekfac", candidates="pool.jsonl", queries="dev.jsonl", out="runs/scores"
+... )
+>>> kept = assay.select(scores, rule="top", budget="50%")
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,16 +15,18 @@ from typing import TYPE_CHECKING, Any
 from assay.models.trajectory import Checkpoint, Trajectory
 
 if TYPE_CHECKING:
+    from assay.api import score as score
+    from assay.api import select as select
     from assay.api import study as study
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Trajectory", "__version__", "study"]
+__all__ = ["Checkpoint", "Trajectory", "__version__", "score", "select", "study"]
 
 
 def __getattr__(name: str) -> Any:
-    """`assay.study` is looked up late: it brings torch and transformers with it."""
-    if name == "study":
-        from assay.api import study
+    """The calls are looked up late: they bring torch and transformers with them."""
+    if name in ("score", "select", "study"):
+        from assay import api
 
-        return study
+        return getattr(api, name)
     raise AttributeError(f"module 'assay' has no attribute {name!r}")

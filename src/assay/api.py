@@ -1,4 +1,7 @@
-"""The Python door: a study in one call. Turns arguments into settings and calls the run."""
+"""The Python door: a study, a scoring or a selection in one call.
+
+Turns arguments into settings and calls the run.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,10 @@ from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.config import study_config
 from assay.runs.names import named_files, own_name
+from assay.runs.scores.config import score_config
+from assay.runs.scores.run import Scores, run_scores
+from assay.runs.selecting import Selection, run_selection
+from assay.runs.selecting_config import select_config
 from assay.runs.study import Study, run_study
 
 Files = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
@@ -47,6 +54,63 @@ def study(
         }
     )
     return run_study(config, out=None if out is None else Path(out), trajectory=found, progress=progress)
+
+
+def score(
+    trajectory: Trajectory | str | Path,
+    *,
+    method: str | Sequence[str],
+    candidates: str | Path | Sequence[str | Path],
+    out: str | Path,
+    queries: Files | None = None,
+    questions: str | Path | Sequence[str | Path] = (),
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Scores:
+    """Score every candidate by one or several methods (`assay.methods.table.METHODS`) into the folder `out`.
+
+    `trajectory` and `queries` are as in `study`, `candidates` and `questions` a file or a list of files.
+    `options` are the other fields of `assay.runs.scores.config.ScoreConfig`. A second call goes on with what
+    is in `out`. Raises AssayError of the fitting kind for whatever a person can mend.
+    """
+    found = trajectory if isinstance(trajectory, Trajectory) else None
+    where = {"checkpoints": str(trajectory)} if found is None else _place(found)
+    config = score_config(
+        {
+            **where,
+            "candidates": _several(candidates),
+            "queries": {} if queries is None else _named(queries, "queries"),
+            "questions": _several(questions),
+            "methods": [method] if isinstance(method, str) else list(method),
+            **options,
+        }
+    )
+    return run_scores(config, Path(out), trajectory=found, progress=progress)
+
+
+def select(
+    scores: Scores | str | Path,
+    *,
+    rule: str,
+    budget: str | int,
+    out: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Selection:
+    """Choose among scored candidates and write the kept rows, the decisions and the report.
+
+    `scores` is what `score` returned, or its folder; `out` is by default `selection` in it. `options` are the
+    other fields of `assay.runs.selecting_config.SelectConfig`. Raises AssayError as `score` does.
+    """
+    folder = scores.folder if isinstance(scores, Scores) else Path(scores)
+    config = select_config({"rule": rule, "budget": str(budget), **options})
+    return run_selection(
+        config, folder, folder / "selection" if out is None else Path(out), progress=progress
+    )
+
+
+def _several(files: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(files)] if isinstance(files, str | Path) else [str(one) for one in files]
 
 
 def _place(trajectory: Trajectory) -> dict[str, Any]:

@@ -5,7 +5,7 @@ nothing of methods or of what the numbers mean.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,10 @@ Missing = Mapping[int, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measuring:
-    """A scoring whose data and model have been read without error; `say` tells a person a sentence."""
+    """A scoring whose data and model have been read without error; `say` tells a person a sentence.
+
+    `marks` are the fingerprints that were needed so far.
+    """
 
     config: ScoreConfig
     session: Session
@@ -56,6 +59,7 @@ class Measuring:
     settings: Mapping[str, Any]
     progress: Progress
     say: Callable[..., None]
+    marks: dict[tuple[Checkpoint, str], str] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
@@ -83,16 +87,17 @@ class Measuring:
 
     def mark(self, checkpoint: Checkpoint, measure: str) -> str:
         """Fingerprint of everything a measure depends on."""
-        optimizer = optimizer_digest(checkpoint) if measure in MOMENTS else None
-        return fingerprint(
-            {
+        key = checkpoint, measure
+        if key not in self.marks:
+            depends = {
                 **self.settings,
                 "weights": self.session.weights_digest(checkpoint),
                 "pool": self.pool.digest(),
                 "measure": measure,
-                "optimizer": optimizer,
+                "optimizer": optimizer_digest(checkpoint) if measure in MOMENTS else None,
             }
-        )
+            self.marks[key] = fingerprint(depends)
+        return self.marks[key]
 
     def _read(self, checkpoint: Checkpoint, measure: str, shard: int | str) -> dict[str, np.ndarray]:
         found = self.store.read(checkpoint.name, measure, shard, self.mark(checkpoint, measure))
