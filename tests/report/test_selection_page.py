@@ -11,11 +11,12 @@ import pytest
 from assay.report import selection_lines, write_selection_report
 from assay.report.charts.histogram import MOST_BARS, edges_of, histogram
 from assay.report.charts.limits import limits_of
-from assay.report.figures.selection import MOST_POINTS
+from assay.report.charts.scatter import Shade
+from assay.report.figures.selection import MOST_POINTS, thinned
 from assay.report.selections.deciding import others_of, sides_of
 from assay.report.selections.examples import groups_of
 from assay.report.selections.reasons import kinds_of
-from assay.report.selections.told import choice_name, largest_change
+from assay.report.selections.told import beside, choice_name, largest_change
 from assay.selection.result import Overlap, SelectionResult
 from assay.selection.rules import RULES, Options
 from assay.selection.select import select
@@ -27,6 +28,7 @@ HOSTILE = (
     "\u202egnp.exe\u202c مرحبا nul\x00 esc\x1b lone\ud800 " + "long" * 300
 )
 ABOUT = {
+    "method": "ekfac",
     "command": "assay select --scores runs/scores --rule combined --budget 50%",
     "model": "llama-60m",
     "versions": {"assay": "0.1.0"},
@@ -61,7 +63,7 @@ def test_the_page_says_the_decision_the_reading_and_where_it_comes_from(
 ) -> None:
     text = Page(page).text
     assert "Kept 200 of 400 examples (50.0%)" in text
-    assert "by the rule combined on s_C (correct) and s_I (incorrect)." in text
+    assert "by the rule combined on s_C (correct) and s_I (incorrect) of ekfac." in text
     assert all(sentence in text for sentence in (*combined.reading, *combined.notes))
     assert all(said in text for said in (ABOUT["command"], "llama-60m", "assay 0.1.0", "8d1f0c2a77"))
     assert "has not been measured here" in text
@@ -119,6 +121,23 @@ def test_the_plane_counts_its_shade_and_draws_every_point(
     assert sum(_dots((folder / "charts" / "region.svg").read_text(encoding="utf-8"))) == len(kept)
 
 
+def test_the_edges_of_a_shade_belong_to_it_and_nan_lies_nowhere() -> None:
+    x, y = np.array([1.0, 1.0, 2.0, np.nan]), np.array([5.0, 4.0, 9.0, 9.0])
+    assert Shade(right=1.0).holds(x, y).tolist() == [True, True, False, False]
+    assert Shade(left=1.0, bottom=5.0).holds(x, y).tolist() == [True, False, True, False]
+    assert Shade(top=4.0).holds(x, y).tolist() == [False, True, False, False]
+
+
+def test_points_are_thinned_alike_every_time_and_in_their_order() -> None:
+    rows = np.arange(0, 10 * MOST_POINTS, 2)
+    some = thinned(rows)
+    assert len(some) == MOST_POINTS == len(set(some.tolist()))
+    assert (np.diff(some) > 0).all() and set(some.tolist()) <= set(rows.tolist())
+    assert (thinned(rows) == some).all()
+    assert 0.4 < some.mean() / rows.max() < 0.6
+    assert (thinned(rows[:7]) == rows[:7]).all()
+
+
 def _dots(drawing: str) -> list[int]:
     """How many points each path of dots holds."""
     found = re.findall(r'<path[^>]* d="([^"]*)"[^>]*stroke-linecap="round"', drawing)
@@ -161,6 +180,22 @@ def test_candidates_without_a_score_are_said_to_have_none(tmp_path: Path) -> Non
     assert "Not drawn: 10 examples without a score." in parsed.text
     assert "By task" not in parsed.text and "By source" in parsed.text
     assert not re.search(r"\bnan\b", page.lower())
+
+
+def test_of_a_long_source_the_name_of_the_file_is_seen(tmp_path: Path) -> None:
+    result = make_selection("top", 12)
+    pool = result.pool
+    assert result.drift is not None
+    far = {name: "/data/" + "folder/" * 60 + name for name in set(pool.files)}
+    sources = tuple(replace(share, name=far[str(share.name)]) for share in result.drift.sources)
+    moved = replace(
+        result,
+        pool=replace(pool, files=tuple(far[name] for name in pool.files)),
+        drift=replace(result.drift, sources=sources),
+    )
+    _, parsed = _written(moved, tmp_path)
+    assert re.search(r"…[\w/]*/hard.jsonl, row \d", parsed.text)
+    assert re.search(r"…[\w/]*/easy.jsonl\s*\d", parsed.text)
 
 
 def test_three_candidates_are_enough_for_a_page(tmp_path: Path) -> None:
@@ -334,9 +369,15 @@ def test_lines_for_a_terminal_hold_the_largest_change_and_the_overlaps() -> None
     assert largest_change(result.drift) in lines
     assert f"{100 * most.share_after:.1f}% of what is kept" in largest_change(result.drift)
     longest = next(one for one in result.overlaps if one.name == "longest")
-    beside = next(line for line in lines if line.startswith("Of what is kept, choices"))
-    assert f"the longest completions {100 * longest.shared:.1f}% (by chance 20.0%)" in beside
+    overlapping = next(line for line in lines if line.startswith("Of what is kept, choices"))
+    assert f"the longest completions {100 * longest.shared:.1f}% (by chance 20.0%)" in overlapping
     assert sum("learned tokens (" in line or line.startswith("Kept are") for line in lines) == 1
     assert choice_name(Overlap("highest minus loss", 0.5, 0.5)) == "the highest minus loss"
+    many = [Overlap("random", 0.5, 0.5), *(Overlap(f"highest s{i}", 0.5 - i / 20, 0.5) for i in range(6))]
+    assert beside(many) == (
+        "Of what is kept, choices of the same size would keep: a random choice 50.0%, the highest s5 25.0% "
+        "(by chance 50.0%), the highest s4 30.0% (by chance 50.0%), the highest s3 35.0% (by chance 50.0%); "
+        "3 more choices are in the report."
+    )
     turned = make_selection("top", 20, lowest_first=True)
     assert "on correct, lowest first." in selection_lines(turned)[0]

@@ -67,7 +67,12 @@ def write_selection_report(result: SelectionResult, folder: Path) -> Path:
 def render_selection(result: SelectionResult, figures: SelectionFigures) -> str:
     """The page as HTML text."""
     environment = frame.environment()
-    environment.filters |= {"figure": words.figure, "percent": told.percent, "choice": told.choice_name}
+    environment.filters |= {
+        "figure": words.figure,
+        "path": words.path_label,
+        "percent": told.percent,
+        "choice": told.choice_name,
+    }
     kinds, rest = kinds_of(result)
     sides = sides_of(result)
     about = _about(result.about)
@@ -115,7 +120,7 @@ def _card(result: SelectionResult, i: int, sides: list[Side]) -> Card:
     ]
     return Card(
         id=pool.ids[i],
-        where=f"{words.label(pool.files[i], 80)}, row {int(pool.rows[i]):,}",
+        where=f"{words.path_label(pool.files[i], 80)}, row {int(pool.rows[i]):,}",
         task=pool.tasks[i],
         tokens=int(pool.tokens[i]),
         scores=tuple((name, float(result.scores[column][i])) for name, column in columns),

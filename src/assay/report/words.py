@@ -48,6 +48,12 @@ def label(text: str, limit: int = 28) -> str:
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
+def path_label(text: str, limit: int = 48) -> str:
+    """As `label`, but of a long path the end, where the name of the file is."""
+    line = label(text[-4 * limit :], 4 * limit)
+    return line if len(line) <= limit and len(text) <= 4 * limit else f"…{line[1 - limit :].lstrip()}"
+
+
 def clipped(text: str, limit: int = 1_000) -> str:
     """`text` up to `limit` characters, and how many more there were."""
     return text if len(text) <= limit else f"{text[:limit]}… ({count(len(text) - limit, 'more character')})"

@@ -144,7 +144,7 @@ def _plane(
         limits_of(x[known], [end for shade in shades for end in (shade.left, shade.right)]),
         limits_of(y[known], [end for shade in shades for end in (shade.bottom, shade.top)]),
     )
-    drawn = np.concatenate([_thinned(known[result.kept[known] == keep]) for keep in (True, False)])
+    drawn = np.concatenate([thinned(known[result.kept[known] == keep]) for keep in (True, False)])
     specification = scatter(x[drawn], y[drawn], result.kept[drawn], limits, shades, axes, title, WIDE, 330)
     said = f"{title}: {axes[0]} across and {axes[1]} up, of kept and dropped examples"
     notes = (
@@ -167,7 +167,7 @@ def _shaded(
     return f"{said} Outside it, {outside:,} dropped by the other score." if outside else said
 
 
-def _thinned(rows: Int[np.ndarray, "k"]) -> Int[np.ndarray, "j"]:
+def thinned(rows: Int[np.ndarray, "k"]) -> Int[np.ndarray, "j"]:
     """All, or a fixed random part of them, in their order."""
     if len(rows) <= MOST_POINTS:
         return rows

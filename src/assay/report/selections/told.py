@@ -1,9 +1,9 @@
 """A selection in sentences: the headline, its changes, and all of it for a terminal. Knows no HTML."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from assay.report.selections.deciding import by_queries, sides_of
-from assay.report.words import count, label, listed
+from assay.report.words import count, label, listed, path_label
 from assay.selection.result import Drift, Overlap, SelectionResult, Share
 
 _CHOICES = {
@@ -19,7 +19,7 @@ def percent(part: float, whole: float = 1.0) -> str:
 
 
 def headline(result: SelectionResult) -> str:
-    """The decision in one sentence."""
+    """The decision in one sentence, with the method that scored where the columns do not name it."""
     n, kept = len(result.pool), int(result.kept.sum())
     tokens, all_tokens = int(result.pool.tokens[result.kept].sum()), int(result.pool.tokens.sum())
     return (
@@ -38,16 +38,14 @@ def _decided_by(result: SelectionResult) -> str:
     ]
     options = result.about.get("options")
     turned = isinstance(options, Mapping) and options.get("lowest_first")
-    return f" on {listed(names)}{', lowest first' if turned else ''}" if names else ""
+    method = result.about.get("method")
+    by = f" of {label(method, 40)}" if isinstance(method, str) and result.region is not None else ""
+    return f" on {listed(names)}{by}{', lowest first' if turned else ''}" if names else ""
 
 
 def choice_name(overlap: Overlap) -> str:
     """Another choice as it is said: “the longest completions”, “the highest loss”."""
     return _CHOICES.get(overlap.name) or f"the {label(overlap.name, 60)}"
-
-
-def share_name(share: Share) -> str:
-    return "(no task)" if share.name is None else share.name
 
 
 def changed_most(shares: Iterable[Share]) -> list[Share]:
@@ -64,8 +62,24 @@ def largest_change(drift: Drift) -> str:
     before, after = percent(share.share_before), percent(share.share_after)
     if before == after:
         return ""
-    who = f"{noun} {label(share.name, 60)}" if share.name is not None else "examples without a task"
+    name = "" if share.name is None else (path_label if noun == "source" else label)(share.name, 60)
+    who = f"{noun} {name}" if share.name is not None else "examples without a task"
     return f"The mix changed most for {who}: from {before} of the pool to {after} of what is kept."
+
+
+def beside(overlaps: Sequence[Overlap], most: int = 3) -> str:
+    """What other choices would share, in a sentence: of scores the `most` that chance explains least."""
+    plain = [one for one in overlaps if one.name in _CHOICES]
+    scored = [one for one in overlaps if one.name not in _CHOICES]
+    telling = sorted(scored, key=lambda one: -abs(one.shared - one.by_chance))[:most]
+    said = [f"{choice_name(one)} {percent(one.shared)}{_chance(one)}" for one in (*plain, *telling)]
+    more = len(scored) - len(telling)
+    rest = f"; {more:,} more choices are in the report" if more else ""
+    return f"Of what is kept, choices of the same size would keep: {', '.join(said)}{rest}."
+
+
+def _chance(overlap: Overlap) -> str:
+    return "" if overlap.name == "random" else f" (by chance {percent(overlap.by_chance)})"
 
 
 def selection_lines(result: SelectionResult) -> list[str]:
@@ -75,11 +89,5 @@ def selection_lines(result: SelectionResult) -> list[str]:
     if result.drift is not None and (change := largest_change(result.drift)):
         said.append(change)
     if result.overlaps and not result.kept.all():
-        beside = [
-            f"{choice_name(one)} {percent(one.shared)} (by chance {percent(one.by_chance)})"
-            for one in result.overlaps
-            if one.name != "random"
-        ]
-        chance = [f"a random choice {percent(one.shared)}" for one in result.overlaps if one.name == "random"]
-        said.append(f"Of what is kept, choices of the same size would keep: {', '.join([*chance, *beside])}.")
+        said.append(beside(result.overlaps))
     return [*said, *(label(one, 600) for one in result.notes)]
