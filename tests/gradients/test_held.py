@@ -84,15 +84,22 @@ def test_several_holds_from_one_pass_equal_each_alone() -> None:
 @pytest.mark.parametrize(
     "request_",
     [Request(), Request(dense=True), Request(transform=halved), Request(projection=Projection(50))],
-    ids=["cheaper", "dense", "transformed", "projected"],
+    ids=["factored", "dense", "transformed", "projected"],
 )
-def test_memory_is_what_was_said_before(name: str, request_: Request) -> None:
+def test_memory_is_what_was_said_before(
+    name: str, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.gradients.held.form_for", lambda shape, *_: "factored")
     queries = [one for one in examples(40, seed=3) if len(one) == 9]
     with Engine(with_lora(family(name), name)) as engine:
         dense = request_.dense or request_.transform is not None
         said = held_bytes(engine, queries, 9, 30, dense, request_.projection)
         held = hold_all(engine, queries, {"it": request_}, candidate_length=9, token_budget=30)["it"]
-    assert stored_bytes(held) / len(queries) == pytest.approx(said, rel=0.15)
+    stored = stored_bytes(held) / len(queries)
+    if any(isinstance(each, FactoredGradients) for each in held.gradients.values()):
+        assert 0.5 * said < stored <= said, "tokens without a gradient are dropped"
+    else:
+        assert stored == said
 
 
 def test_a_query_whose_gradient_is_not_finite_is_named() -> None:

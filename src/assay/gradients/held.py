@@ -20,11 +20,12 @@ from assay.gradients.inner import (
     Form,
     Gradients,
     bytes_per_example,
+    dot,
     form_for,
 )
 from assay.gradients.projection import Projection, Projector
 from assay.gradients.views import Transform, View, sweep
-from assay.progress import SILENT, Progress
+from assay.progress import SILENT, Advance, Progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,13 @@ class Held:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def gram(self) -> Float[np.ndarray, "q q"]:
+        """Inner products of what is held with itself, float64."""
+        total = torch.zeros(len(self), len(self), dtype=torch.float64)
+        for each in self.gradients.values():
+            total += dot(each, each).cpu()
+        return total.numpy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +107,25 @@ def hold_all(
 
     Raises NumericsError naming a query whose loss or gradient is not finite.
     """
+    forms = _forms(engine, queries, candidate_length, token_budget)
+    with progress.stage(label, sum(map(len, queries)), "tokens") as advance:
+        return hold_forms(engine, queries, requests, forms, token_budget, advance)
+
+
+def hold_forms(
+    engine: Engine,
+    queries: Sequence[Tokens],
+    requests: Mapping[str, Request],
+    forms: Mapping[str, Form],
+    token_budget: int,
+    advance: Advance,
+) -> dict[str, Held]:
+    """`hold_all` with the exact form of every parameter already chosen."""
     projectors = {p: Projector(p) for p in dict.fromkeys(r.projection for r in requests.values()) if p}
-    exact = _forms(engine, queries, candidate_length, token_budget)
     filling = {
         name: _Filling(
             request,
-            dict.fromkeys(exact, "dense") if request.dense else exact,
+            dict.fromkeys(forms, "dense") if request.dense else forms,
             projectors[request.projection] if request.projection else None,
             len(queries),
         )
@@ -115,15 +136,8 @@ def hold_all(
         for each in filling.values():
             each.put(view)
 
-    with progress.stage(label, sum(map(len, queries)), "tokens") as advance:
-        swept = sweep(
-            engine,
-            queries,
-            receive,
-            token_budget=token_budget,
-            advance=advance,
-            everywhere=any(request.transform for request in requests.values()),
-        )
+    everywhere = any(request.transform for request in requests.values())
+    swept = sweep(engine, queries, receive, token_budget=token_budget, advance=advance, everywhere=everywhere)
     ids = tuple(query.id for query in queries)
     return {
         name: Held(ids, swept.loss, swept.sqnorm, each.finished(), each.projector)
@@ -139,7 +153,7 @@ def held_bytes(
     dense: bool = False,
     projection: Projection | None = None,
 ) -> float:
-    """Memory that one held query takes on average, in bytes; `dense` as with a transform.
+    """Memory that one held query takes on average, in bytes, or a little less; `dense` as with a transform.
 
     The matrices of a projection, the same for any number of queries, are not counted.
     """

@@ -5,32 +5,21 @@ if not all of them fit, they are held block after block. Nothing is projected or
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
-from assay.errors import NumericsError
 from assay.gradients.coverage import Coverage
-from assay.gradients.engine import Batch, Engine
-from assay.gradients.inner import (
-    DenseGradients,
-    FactoredGradients,
-    Form,
-    Gradients,
-    bytes_per_example,
-    dot,
-    form_for,
-    gather,
-    squared_norms,
-)
-from assay.gradients.rules import Contribution
+from assay.gradients.engine import Engine
+from assay.gradients.held import Request, hold_forms
+from assay.gradients.inner import Form, bytes_per_example, form_for
+from assay.gradients.meeting import Side, meet
 from assay.progress import SILENT, Advance, Progress
 
 Pair = tuple[str, str]
@@ -134,8 +123,9 @@ class _Result:
         self.sqnorm = {name: np.full(size, np.nan) for name, size in sizes.items()}
         self.loss = {name: np.full(size, np.nan) for name, size in sizes.items()}
 
-    def put_products(self, ours: Sequence[Item], theirs: Sequence[Item], values: Tensor) -> None:
-        found = values.cpu().numpy()
+    def put_products(
+        self, ours: Sequence[Item], theirs: Sequence[Item], found: Float[np.ndarray, "n m"]
+    ) -> None:
         for a, rows in _by_group(ours):
             for b, columns in _by_group(theirs):
                 part = found[np.ix_(rows, columns)]
@@ -146,13 +136,10 @@ class _Result:
                 if (b, a) in self.dot:
                     self.dot[b, a][np.ix_(theirs_at, ours_at)] = part.T
 
-    def put_each(self, items: Sequence[Item], losses: Tensor, norms: Tensor) -> None:
-        for item, loss, norm in zip(items, losses.tolist(), norms.tolist(), strict=True):
-            if not np.isfinite(norm):
-                raise NumericsError(
-                    f"The gradient of example {item.tokens.id!r} is not finite: the model has diverged, "
-                    "or --dtype is too small."
-                )
+    def put_each(
+        self, items: Sequence[Item], losses: Float[np.ndarray, "n"], norms: Float[np.ndarray, "n"]
+    ) -> None:
+        for item, loss, norm in zip(items, losses, norms, strict=True):
             self.loss[item.group][item.index] = loss
             self.sqnorm[item.group][item.index] = norm
 
@@ -165,79 +152,15 @@ def _run_block(
     result: _Result,
     advance: Advance,
 ) -> None:
-    held = _Held(len(block.held))
-    for items in _batches(block.held, token_budget, engine.one_at_a_time):
-        batch = Batch.of([item.tokens for item in items], engine.device)
-        norms = torch.zeros(len(items), dtype=torch.float64, device=engine.device)
-
-        def hold(name: str, parts: list[Contribution], batch: Batch = batch, norms: Tensor = norms) -> None:
-            gradients = gather(parts, forms[name], engine.trained[name].shape, len(batch))
-            norms.add_(squared_norms(gradients))
-            held.put(name, gradients)
-
-        losses = engine.run(batch, hold)
-        held.close_batch(items)
-        result.put_each(items, losses, norms)
-        advance(sum(len(item.tokens) for item in items))
-    result.put_products(held.items, held.items, held.gram())
-
-    for items in _batches(block.streamed, token_budget, engine.one_at_a_time):
-        batch = Batch.of([item.tokens for item in items], engine.device)
-        norms = torch.zeros(len(items), dtype=torch.float64, device=engine.device)
-        found = torch.zeros(len(items), len(held.items), dtype=torch.float64, device=engine.device)
-
-        def meet(
-            name: str,
-            parts: list[Contribution],
-            batch: Batch = batch,
-            norms: Tensor = norms,
-            found: Tensor = found,
-        ) -> None:
-            gradients = gather(parts, forms[name], engine.trained[name].shape, len(batch))
-            norms.add_(squared_norms(gradients))
-            if name in held.gradients:
-                found.add_(dot(gradients, held.gradients[name]))
-
-        losses = engine.run(batch, meet)
-        result.put_each(items, losses, norms)
-        result.put_products(items, held.items, found)
-        advance(sum(len(item.tokens) for item in items))
-
-
-class _Held:
-    """Gradients of a block, per parameter; examples in the order in which they were computed.
-
-    A parameter that a batch does not touch has a gradient of zero there.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self.items: list[Item] = []
-        self.gradients: dict[str, Gradients] = {}
-        self._capacity = capacity
-
-    def put(self, name: str, batch: Gradients) -> None:
-        start = len(self.items)
-        if isinstance(batch, DenseGradients):
-            if name not in self.gradients:
-                whole = batch.values.new_zeros(self._capacity, batch.values.shape[1])
-                self.gradients[name] = DenseGradients(whole)
-            mine = self.gradients[name]
-            assert isinstance(mine, DenseGradients)
-            mine.values[start : start + len(batch.values)] = batch.values
-        else:
-            before = self.gradients.get(name, FactoredGradients((), self._capacity))
-            assert isinstance(before, FactoredGradients)
-            moved = (replace(part, owner=part.owner + start) for part in batch.parts)
-            self.gradients[name] = FactoredGradients((*before.parts, *moved), self._capacity)
-
-    def close_batch(self, items: Sequence[Item]) -> None:
-        self.items.extend(items)
-
-    def gram(self) -> Float[Tensor, "h h"]:
-        total = torch.zeros(len(self.items), len(self.items), dtype=torch.float64)
-        for gradients in self.gradients.values():
-            total += dot(gradients, gradients).cpu()
-        return total
+    queries, candidates = ([item.tokens for item in items] for items in (block.held, block.streamed))
+    held = hold_forms(engine, queries, {"held": Request()}, forms, token_budget, advance)["held"]
+    result.put_each(block.held, held.loss, held.sqnorm)
+    result.put_products(block.held, block.held, held.gram())
+    met = meet(engine, candidates, {"held": Side(held)}, token_budget=token_budget, advance=advance)
+    found = met.sides["held"]
+    assert found.dot is not None
+    result.put_each(block.streamed, met.loss, found.sqnorm)
+    result.put_products(block.streamed, block.held, found.dot)
 
 
 def _plan_forms(
@@ -291,14 +214,6 @@ def _plan_blocks(
         ]
         blocks.append(Block(tuple(mine), tuple(later)))
     return blocks
-
-
-def _batches(items: Sequence[Item], token_budget: int, one_at_a_time: bool) -> Iterator[list[Item]]:
-    if one_at_a_time:
-        yield from ([item] for item in items)
-        return
-    for rows in token_budget_batches([len(item.tokens) for item in items], token_budget):
-        yield [items[row] for row in rows]
 
 
 def _by_group(items: Sequence[Item]) -> list[tuple[str, list[int]]]:

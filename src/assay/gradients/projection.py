@@ -3,7 +3,7 @@
 Knows nothing of models. A matrix parameter's gradient g (o, i) becomes L g Rᵀ, where L (a, o) and R (b, i)
 have independent entries of mean 0 and variance 1/a and 1/b; a side no larger than its share stays whole.
 E[LᵀL] and E[RᵀR] are the identity, and L and R are independent, so ⟨L g Rᵀ, L h Rᵀ⟩ = ⟨g, h⟩ on average.
-With Σ_t l_t r_tᵀ = g, L g Rᵀ = Σ_t (L l_t)(R r_t)ᵀ: the gradient itself is never formed.
+With Σ_t l_t r_tᵀ = g, L g Rᵀ = Σ_t (L l_t)(R r_t)ᵀ: the gradient of a large matrix is never formed.
 
 Where both sides are projected with normal entries, the variance of one inner product is, with C = gᵀh and
 D = h gᵀ, (‖C‖² + tr C²)/b + (‖D‖² + tr D²)/a + (‖g‖²‖h‖² + ⟨g,h⟩² + ‖C‖² + ‖D‖²)/(ab); a side that is left
@@ -101,6 +101,9 @@ class Projector:
         match part:
             case Dense(values):
                 return self.dense(name, values, shape)
+            case Outer(left, right) if _adding_up_first_is_cheaper(left.shape[1], a, b, shape):
+                summed = torch.bmm(_precise(left).transpose(1, 2), _precise(right))
+                return self.dense(name, summed.flatten(1), shape)
             case Outer(left, right):
                 lefts = self._times(_precise(left), name, "left", a)
             case Rows(ids, right):
@@ -183,6 +186,13 @@ def projection_error(exact: Float[np.ndarray, "n q"], projected: Float[np.ndarra
     each = [spearmanr(exact[:, q], projected[:, q]).statistic for q in varied if candidates > 2]
     spearman = float(np.mean(each)) if each else float("nan")
     return ProjectionError(relative, spearman, candidates, queries)
+
+
+def _adding_up_first_is_cheaper(tokens: int, a: int, b: int, shape: torch.Size) -> bool:
+    """By multiplications for one example; so for a LoRA factor, unless examples are short."""
+    o, i = shape
+    by_token = tokens * (a * o * (a < o) + b * i * (b < i) + a * b)
+    return tokens * o * i + o * i * b * (b < i) + a * o * b * (a < o) < by_token
 
 
 def _as_matrix(shape: torch.Size) -> tuple[int, int]:
