@@ -16,7 +16,7 @@ from assay.report.figures.selection import MOST_POINTS, thinned
 from assay.report.selections.deciding import others_of, sides_of
 from assay.report.selections.examples import groups_of
 from assay.report.selections.reasons import kinds_of
-from assay.report.selections.told import beside, choice_name, largest_change
+from assay.report.selections.told import beside, changed_most, choice_name, largest_change
 from assay.selection.result import Overlap, SelectionResult
 from assay.selection.rules import RULES, Options
 from assay.selection.select import select
@@ -358,6 +358,14 @@ def test_deciding_columns_are_those_of_the_rule_and_ranks_are_no_others() -> Non
     assert names["combined"] == ["correct", "incorrect"]
     assert (names["correct"], names["incorrect"], names["top"]) == (["correct"], ["incorrect"], ["correct"])
     assert others_of(make_selection("incorrect", 50)) == ["correct", "loss"]
+
+
+def test_what_changed_most_is_listed_first() -> None:
+    result = make_selection("top", 200, "20%")
+    assert result.drift is not None
+    found = [abs(one.share_after - one.share_before) for one in changed_most(result.drift.tasks)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > found[-1]
 
 
 def test_lines_for_a_terminal_hold_the_largest_change_and_the_overlaps() -> None:
