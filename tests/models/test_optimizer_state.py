@@ -17,7 +17,7 @@ from assay.models.loading import quiet
 from assay.models.optimizer_building import build_optimizer, fresh_optimizer
 from assay.models.optimizer_groups import decay_groups, trained
 from assay.models.optimizer_mapping import verify_mapping
-from assay.models.optimizer_state import OptimizerState, has_optimizer, read_optimizer
+from assay.models.optimizer_state import Group, Moments, OptimizerState, has_optimizer, read_optimizer
 from assay.models.recipe import FineTuneRecipe, fine_tune
 from assay.models.session import Session
 from assay.models.training import pad_batch
@@ -363,3 +363,14 @@ def test_a_file_that_is_cut_short_or_holds_code_is_not_loaded(tmp_path: Path, lo
 def test_another_models_state_is_not_built_on(lora: Run, full: Run) -> None:
     with pytest.raises(ModelError, match="do not train the same parameters"):
         build_optimizer(full.session.model, lora.state(2))
+
+
+def test_the_direction_under_maximize_is_that_of_a_real_step() -> None:
+    weight = torch.nn.Parameter(torch.zeros(3))
+    adam = torch.optim.AdamW([weight], lr=0.1, weight_decay=0.0, maximize=True)
+    weight.grad = torch.tensor([1.0, -2.0, 3.0])
+    adam.step()
+    stored = adam.state[weight]
+    group = Group(("w",), 0.1, (0.9, 0.999), 1e-8, 0.0, maximize=True)
+    direction = group.direction(Moments(1, stored["exp_avg"], stored["exp_avg_sq"]))
+    torch.testing.assert_close(0.1 * direction, weight.detach())

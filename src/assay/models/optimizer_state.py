@@ -56,7 +56,8 @@ class Group:
     def direction(self, moments: Moments) -> Tensor:
         """The last step's movement without its rate and decay, −m̂ / (√v̂ + ε), in fp32.
 
-        m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) (Kingma and Ba 2015, arXiv 1412.6980); zeros at t = 0.
+        m̂ = m / (1 − β₁ᵗ) and v̂ = v / (1 − β₂ᵗ) (Kingma and Ba 2015, arXiv 1412.6980); zeros at t = 0. An
+        optimizer that maximizes has averaged −g, so the same holds for it.
         """
         if moments.step == 0:
             return torch.zeros_like(moments.exp_avg, dtype=torch.float32)
@@ -64,7 +65,7 @@ class Group:
         second = moments.exp_avg_sq if moments.max_exp_avg_sq is None else moments.max_exp_avg_sq
         mean = moments.exp_avg.float() / (1 - beta1**moments.step)
         scale = (second.float() / (1 - beta2**moments.step)).sqrt() + self.eps
-        return mean / scale if self.maximize else -mean / scale
+        return -mean / scale
 
 
 @dataclass(frozen=True, slots=True)

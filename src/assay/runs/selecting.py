@@ -4,6 +4,7 @@ The one place where scores, rules and files meet. Nothing is written before ever
 """
 
 import dataclasses
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,8 @@ def run_selection(
         weights=config.weight,
     )
     result = select(scored.pool, columns, config.rule, config.budget, options)
-    about = {**scored.about.get("about", {}), **result.about, "command": command, "method": method}
+    about = {**scored.about.get("about", {}), **result.about}
+    about |= {"scored by": about.get("command"), "command": command, "method": method}
     result = dataclasses.replace(result, about=about)
     sources = sources_of(scores / "pool")
     written = write_back(
@@ -105,13 +107,14 @@ def run_selection(
 
 
 def _tidy(out: Path, names: Collection[str]) -> None:
-    """Take away files of kept rows that an earlier selection wrote into `out` and this one did not."""
+    """Take away what an earlier selection wrote into `out` and this one does not: kept rows, and charts."""
     try:
         before = read_json(out / SUMMARY)["kept"]
     except (OSError, ValueError, KeyError, TypeError):
         return
     for name in set(before) - set(names):
         (out / KEPT / Path(name).name).unlink(missing_ok=True)
+    shutil.rmtree(out / "charts", ignore_errors=True)
 
 
 def _method(scored: Scored, wanted: str | None, needs_queries: bool) -> str:
