@@ -225,6 +225,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; the same folder resumes")
     parser.add_argument("--seed", type=int, default=0, help="of the world, weights and documents")
     parser.add_argument("--steps", type=int, default=Pretraining.steps)
+    parser.add_argument("--hidden", type=int, default=Pretraining.hidden, help="width; feed-forward is 3 times")
+    parser.add_argument("--layers", type=int, default=Pretraining.layers)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
@@ -232,7 +234,8 @@ def main() -> None:
         if step % 50 == 0:
             log.info("step %d of %d, loss %.4f nats per token", step, options.steps, loss)
 
-    pretrain(options.out, Pretraining(seed=options.seed, steps=options.steps), report)
+    size = {"hidden": options.hidden, "layers": options.layers, "feed_forward": 3 * options.hidden}
+    pretrain(options.out, Pretraining(seed=options.seed, steps=options.steps, **size), report)
 
 
 if __name__ == "__main__":
