@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write; the same folder resumes")
     parser.add_argument("--seed", type=int, default=0, help="of the world, weights and documents")
     parser.add_argument("--steps", type=int, default=Pretraining.steps)
-    parser.add_argument("--hidden", type=int, default=Pretraining.hidden, help="width; feed-forward is 3 times")
+    parser.add_argument("--hidden", type=int, default=Pretraining.hidden, help="and feed-forward 3 times")
     parser.add_argument("--layers", type=int, default=Pretraining.layers)
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
