@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.data.example import Tokens
-from assay.gradients.engine import Batch
+from assay.gradients.batch import Batch
 
 
 def drawn_gradients(model: nn.Module, tokens: list[Tokens], seed: int) -> dict[str, Tensor]:

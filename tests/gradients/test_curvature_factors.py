@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from assay.data.example import Tokens
 from assay.errors import ConfigError, ModelError, NumericsError
 from assay.gradients import Engine
+from assay.gradients.batch import Batch
 from assay.gradients.curvature import (
     Covariances,
     Curvature,
@@ -24,7 +25,6 @@ from assay.gradients.curvature import (
 from assay.gradients.curvature import moments as moments_module
 from assay.gradients.curvature.eigen import eigh
 from assay.gradients.curvature.layout import Layout
-from assay.gradients.engine import Batch
 from assay.gradients.rules import Outer
 from tests.gradients.drawn import drawn_gradients
 from tests.gradients.models import examples, family, with_lora

@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from assay.data.example import Tokens
 from assay.gradients import Engine
+from assay.gradients.batch import Batch
 from assay.gradients.curvature import (
     Covariances,
     Curvature,
@@ -22,7 +23,6 @@ from assay.gradients.curvature import (
     layout,
     observe,
 )
-from assay.gradients.engine import Batch
 from assay.gradients.inner import DenseGradients, gather
 from assay.gradients.rules import Contribution
 

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from assay.errors import NumericsError
 from assay.gradients import head as heads
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.batch import Batch
+from assay.gradients.engine import Engine
 from assay.gradients.head import Head, sampled_loss, trained_loss
 from assay.gradients.inner import DenseGradients, gather
 from assay.gradients.rules import Contribution

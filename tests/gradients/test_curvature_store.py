@@ -7,6 +7,7 @@ import torch
 
 from assay.errors import ResumeError
 from assay.gradients import Engine
+from assay.gradients.batch import Batch
 from assay.gradients.curvature import (
     Covariances,
     Curvature,
@@ -19,7 +20,6 @@ from assay.gradients.curvature import (
     save_curvature,
     save_tensors,
 )
-from assay.gradients.engine import Batch
 from tests.gradients.models import examples, family, with_lora
 
 CPU = torch.device("cpu")

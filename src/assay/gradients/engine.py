@@ -7,61 +7,27 @@ watched; on leaving, everything about it is as it was.
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from assay.data.batches import pad
 from assay.data.example import Tokens
-from assay.errors import ModelError, NumericsError
+from assay.errors import ModelError
 from assay.gradients import head as heads
+from assay.gradients.batch import Batch, by_owner, finite, learned
 from assay.gradients.capture import PerExampleLostError, Receive, watch
 from assay.gradients.coverage import Coverage, coverage, hooked_modules, trained_parameters
 from assay.gradients.fused import fused
 from assay.gradients.needed import last_mlp, only_needed
 from assay.gradients.precision import is_precise
 from assay.gradients.rules import Contribution, Dense, is_linear, rule_for
-from assay.streams import stream
 
 Consume = Callable[[str, list[Contribution]], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Examples side by side, padded on the right, on the model's device."""
-
-    ids: tuple[str, ...]
-    input_ids: Int[Tensor, "n t"]
-    weights: Float[Tensor, "n t"]
-
-    @classmethod
-    def of(cls, tokens: Sequence[Tokens], device: torch.device) -> "Batch":
-        padded = pad(tokens)
-        return cls(
-            tuple(example.id for example in tokens),
-            torch.from_numpy(padded.input_ids).to(device),
-            torch.from_numpy(padded.weights).to(device),
-        )
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def read(self) -> Int[Tensor, "n r"]:
-        """What the model has to read: all but the last token, which predicts none."""
-        return self.input_ids[:, : max(1, self.input_ids.shape[1] - 1)]
-
-    def uniform(self, seed: int) -> Float[Tensor, "n t"]:
-        """Random numbers from [0, 1), float64, that follow from seed, example's id and position alone."""
-        length = self.input_ids.shape[1]
-        rows = [stream("sampled labels", seed, name).random(length) for name in self.ids]
-        return torch.from_numpy(np.stack(rows)).to(self.input_ids.device)
 
 
 class Engine:
@@ -184,13 +150,13 @@ class Engine:
         self._batch_size = len(batch)
         with torch.no_grad(), only_needed(self._last_mlp, batch.weights[:, 1:] != 0):
             hidden = heads.last_hidden(self.head, batch.read)
-            owner, targets, weights, at_targets = _at_targets(batch, hidden)
+            owner, targets, weights, predicting = learned(batch, hidden)
             if type(self.head.projection) is nn.Linear:
-                rows, _ = heads.frozen_loss(self.head, at_targets, targets, weights, gradient=False)
+                rows, _ = heads.frozen_loss(self.head, predicting, targets, weights, gradient=False)
             else:
                 self._batch_size = 1
-                rows = heads.trained_loss(self.head, at_targets, targets, weights)
-        return _finite(batch, _by_owner(rows, owner, len(batch)))
+                rows = heads.trained_loss(self.head, predicting, targets, weights)
+        return finite(batch, by_owner(rows, owner, len(batch)))
 
     def run(self, batch: Batch, consume: Consume, sampled: int | None = None) -> Float[Tensor, "n"]:
         """One forward and backward pass. Returns the loss of every example, float64.
@@ -204,19 +170,19 @@ class Engine:
         self._batch_size, self._consume, self._deferred = len(batch), consume, {}
         with torch.enable_grad(), only_needed(self._last_mlp, batch.weights[:, 1:] != 0):
             hidden = heads.last_hidden(self.head, batch.read)
-            owner, targets, weights, at_targets = _at_targets(batch, hidden)
+            owner, targets, weights, predicting = learned(batch, hidden)
             uniform = None if sampled is None else batch.uniform(sampled)[:, 1:][batch.weights[:, 1:] != 0]
             if self._head_is_trained:
-                rows, grads = self._through_trained_head(at_targets, targets, weights, owner, uniform)
+                rows, grads = self._through_trained_head(predicting, targets, weights, owner, uniform)
             elif uniform is not None:
-                _, rows, grads = heads.sampled_loss(self.head, at_targets.detach(), uniform, weights)
+                _, rows, grads = heads.sampled_loss(self.head, predicting.detach(), uniform, weights)
             else:
-                rows, at_hidden = heads.frozen_loss(self.head, at_targets.detach(), targets, weights)
+                rows, at_hidden = heads.frozen_loss(self.head, predicting.detach(), targets, weights)
                 assert at_hidden is not None
                 grads = at_hidden
-            losses = _finite(batch, _by_owner(rows, owner, len(batch)))
-            if at_targets.requires_grad:
-                torch.autograd.backward(at_targets, grads)
+            losses = finite(batch, by_owner(rows, owner, len(batch)))
+            if predicting.requires_grad:
+                torch.autograd.backward(predicting, grads)
         for name in self._slow:
             parameter = self.trained[name]
             if parameter.grad is not None:
@@ -330,26 +296,3 @@ class Engine:
         }
         self._settle()
         return unseen - self._lost
-
-
-def _at_targets(
-    batch: Batch, hidden: Float[Tensor, "n t h"]
-) -> tuple[Int[Tensor, "c"], Int[Tensor, "c"], Float[Tensor, "c"], Float[Tensor, "c h"]]:
-    """Of every learned token: its example, its id, its weight, and the hidden state that predicts it."""
-    owner, before = batch.weights[:, 1:].nonzero(as_tuple=True)
-    return owner, batch.input_ids[owner, before + 1], batch.weights[owner, before + 1], hidden[owner, before]
-
-
-def _by_owner(rows: Float[Tensor, "c"], owner: Int[Tensor, "c"], examples: int) -> Float[Tensor, "n"]:
-    """Sum the losses of rows into their examples, float64."""
-    return torch.zeros(examples, dtype=torch.float64, device=rows.device).index_add_(0, owner, rows.double())
-
-
-def _finite(batch: Batch, losses: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
-    bad = (~losses.isfinite()).nonzero().flatten().tolist()
-    if bad:
-        raise NumericsError(
-            f"The loss of example {batch.ids[bad[0]]!r} is not finite: the model has diverged, "
-            "or --dtype is too small."
-        )
-    return losses

@@ -7,7 +7,7 @@ gradients is cheaper without them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -47,6 +47,20 @@ class Dense:
 
 Contribution = Outer | Rows | Dense
 Rule = Callable[[nn.Module, Tensor, Tensor, str], Contribution]
+
+
+def cut(part: Contribution, rows: range) -> Contribution | None:
+    """What `part` contributes to some rows of its batch, which are counted from 0 then; None for nothing."""
+    if part.example is not None:
+        return replace(part, example=part.example - rows.start) if part.example in rows else None
+    mine = slice(rows.start, rows.stop)
+    match part:
+        case Dense(values):
+            return Dense(values[mine])
+        case Outer(left, right):
+            return Outer(left[mine], right[mine])
+        case Rows(ids, values):
+            return Rows(ids[mine], values[mine])
 
 
 def _linear(module: nn.Module, inputs: Tensor, output_grads: Tensor, parameter: str) -> Contribution:

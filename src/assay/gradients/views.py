@@ -5,7 +5,7 @@ asks, and kept while the parameter is being looked at.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.errors import NumericsError
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.batch import Batch
+from assay.gradients.engine import Engine
 from assay.gradients.inner import DenseGradients, Form, Gradients, form_for, gather, squared_norms
 from assay.gradients.projection import Projector
-from assay.gradients.rules import Contribution, Dense, Rows
+from assay.gradients.rules import Contribution, Dense, Rows, cut
 from assay.progress import Advance
 
 Transform = Callable[[str, Float[Tensor, "n p"]], Float[Tensor, "n p"]]
@@ -199,22 +200,8 @@ def _views(
     rows = max(1, LARGEST // parameter.numel())
     for start in range(0, examples, rows):
         mine = range(start, min(start + rows, examples))
-        own = parts if len(mine) == examples else [part for each in parts for part in _cut(each, mine)]
+        own = parts if len(mine) == examples else [some for each in parts if (some := cut(each, mine))]
         yield View(name, parameter, own, positions[start : mine.stop], counts[start : mine.stop])
-
-
-def _cut(part: Contribution, rows: range) -> list[Contribution]:
-    """What `part` contributes to some rows of its batch."""
-    if part.example is not None:
-        return [replace(part, example=part.example - rows.start)] if part.example in rows else []
-    mine = slice(rows.start, rows.stop)
-    match part:
-        case Dense(values):
-            return [Dense(values[mine])]
-        case Rows(ids, values):
-            return [Rows(ids[mine], values[mine])]
-        case _:
-            return [replace(part, left=part.left[mine], right=part.right[mine])]
 
 
 def _tokens_of(part: Contribution) -> int | None:

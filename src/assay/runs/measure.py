@@ -13,8 +13,9 @@ from jaxtyping import Float
 
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
+from assay.gradients.batch import Batch
 from assay.gradients.coverage import Coverage
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.engine import Engine
 from assay.gradients.products import Products, free_memory, held_bytes, passes, products
 from assay.models.session import Session
 from assay.models.trajectory import Checkpoint

@@ -17,7 +17,8 @@ from torch import Tensor
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.fingerprint import fingerprint
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.batch import Batch
+from assay.gradients.engine import Engine
 from assay.gradients.inner import DenseGradients, gather
 from assay.gradients.rules import Contribution
 from assay.models.trajectory import Checkpoint

@@ -15,12 +15,13 @@ from torch import Tensor
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.errors import NumericsError
+from assay.gradients.batch import Batch
 from assay.gradients.curvature.covariances import Covariances
 from assay.gradients.curvature.curvature import Curvature, curvature
 from assay.gradients.curvature.eigen import eigenbases
 from assay.gradients.curvature.layout import LARGEST_SIDE, Kind, layout
 from assay.gradients.curvature.moments import Moments
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.engine import Engine
 from assay.gradients.rules import Contribution, Outer
 from assay.progress import SILENT, Progress
 

@@ -8,7 +8,6 @@ float64 across batches.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from torch import Tensor
 from assay.gradients.curvature.eigen import Basis
 from assay.gradients.curvature.layout import Shape
 from assay.gradients.inner import DenseGradients, gather
-from assay.gradients.rules import Contribution, Dense, Outer, Rows
+from assay.gradients.rules import Contribution, Outer, Rows, cut
 
 CHUNK = 2**26
 """Numbers of dense gradients held at a time: 256 MiB in fp32."""
@@ -131,23 +130,10 @@ def _by_examples(
         yield list(parts), examples
         return
     for start in range(0, examples, step):
-        some = [cut for part in parts if (cut := _cut(part, start, start + step)) is not None]
+        rows = range(start, min(start + step, examples))
+        some = [own for part in parts if (own := cut(part, rows))]
         if some:
-            yield some, min(step, examples - start)
-
-
-def _cut(part: Contribution, start: int, stop: int) -> Contribution | None:
-    if part.example is not None:
-        inside = start <= part.example < stop
-        return replace(part, example=part.example - start) if inside else None
-    rows = slice(start, stop)
-    match part:
-        case Dense(values):
-            return Dense(values[rows])
-        case Outer(left, right):
-            return Outer(left[rows], right[rows])
-        case Rows(ids, values):
-            return Rows(ids[rows], values[rows])
+            yield some, len(rows)
 
 
 def _squared_rows(part: Rows, shape: torch.Size) -> Float[Tensor, "v h"]:

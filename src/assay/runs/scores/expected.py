@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.errors import ConfigError
+from assay.gradients.batch import Batch
 from assay.gradients.curvature.fit import passes
 from assay.gradients.curvature.layout import Kind, layout
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.engine import Engine
 from assay.gradients.held import held_bytes
 from assay.gradients.products import free_memory
 from assay.gradients.projection import Projection

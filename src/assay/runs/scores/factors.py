@@ -15,6 +15,7 @@ from torch import Tensor
 
 from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
+from assay.gradients.batch import Batch
 from assay.gradients.curvature.covariances import Covariances
 from assay.gradients.curvature.curvature import Curvature, curvature
 from assay.gradients.curvature.eigen import Basis, eigenbases
@@ -22,7 +23,7 @@ from assay.gradients.curvature.fit import observe, passes
 from assay.gradients.curvature.layout import Kind, layout
 from assay.gradients.curvature.moments import Moments
 from assay.gradients.curvature.store import load_curvature, load_tensors, save_curvature, save_tensors
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.engine import Engine
 from assay.progress import SILENT, Progress
 from assay.runs.scores.pool_index import PoolIndex
 

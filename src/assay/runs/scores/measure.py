@@ -16,8 +16,9 @@ from assay.data.batches import token_budget_batches
 from assay.data.example import Tokens
 from assay.fingerprint import fingerprint
 from assay.gradients.adam import adam_direction
+from assay.gradients.batch import Batch
 from assay.gradients.curvature.curvature import Curvature
-from assay.gradients.engine import Batch, Engine
+from assay.gradients.engine import Engine
 from assay.gradients.held import Held, Request, hold_all
 from assay.gradients.hidden import Pooling, cosines, hidden_features
 from assay.gradients.meeting import Met, Side, measure_projection, meet
