@@ -1,4 +1,4 @@
-"""Writes the pool with its planted defects, the queries, and beside them what was planted where.
+"""Writes the pool with its planted defects, the queries, what was planted where, and the study's setting.
 
     python 01_make.py --out RUNS
 
@@ -8,17 +8,46 @@ both. Ids say nothing of the kind. `kinds.jsonl` does, and is read by nothing bu
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from setting import DATA_SEED, KINDS, PER_TASK, QUERIES_PER_TASK
+from setting import Setting, write_setting
 
 from assay.files import write_text
 from assay.streams import stream
-from assay.world import DEMO_TASKS, Around, Problem, Turns, World, make_world, query_examples, write_examples
+from assay.world import (
+    DEMO_TASKS,
+    Around,
+    Problem,
+    Turns,
+    World,
+    base_model_path,
+    make_world,
+    query_examples,
+    world_recipe,
+    write_examples,
+)
 from assay.world.examples import references
 from assay.world.families import framed, mixed_up_reasoning, reasoning_of_another, wrong_conclusion
 from assay.world.strategies import cot, direct, echo, random, wrong
 
+PER_TASK = 32
+QUERIES_PER_TASK = 8
+DATA_SEED = 5
+KINDS: Mapping[str, int] = {
+    "direct": 18,
+    "cot": 2,
+    "wrong": 4,
+    "reason_other": 1,
+    "reason_mixed": 1,
+    "reason_wrong": 1,
+    "duplicate": 2,
+    "random": 2,
+    "echo": 1,
+}
+"""Candidates of each task, by kind; together PER_TASK."""
+CLEAN = ("direct", "cot")
+FALSE_REASONING = ("reason_other", "reason_mixed", "reason_wrong")
 WRITE = {
     "direct": direct,
     "cot": cot,
@@ -47,6 +76,28 @@ def candidates(task: str, world: World) -> list[tuple[str, Problem, Turns]]:
     return found
 
 
+def setting() -> Setting:
+    """The world's recipe, shorter: 2 passes in batches of 16, 4 checkpoints."""
+    recipe = world_recipe(batch_size=16, warmup_steps=5)
+    length = ("epochs", "max_steps", "save_every", "seed")
+    return Setting(
+        name="scores_world",
+        base_model=str(base_model_path(0)),
+        training={name: value for name, value in recipe.items() if name not in length},
+        passes=2,
+        checkpoints=4,
+        subsets=100,
+        seeds=(1, 2),
+        groups={
+            "flipped": (("wrong",), CLEAN),
+            "reasoning": (FALSE_REASONING, CLEAN),
+            "garbage": (("random", "echo"), CLEAN),
+            "duplicates": (("duplicate",), CLEAN),
+            "reasoning, of cot": (FALSE_REASONING, ("cot",)),
+        },
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -69,6 +120,7 @@ def main() -> None:
     for name, lines in (("pool", rows), ("kinds", kinds)):
         write_text(out / f"{name}.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     write_examples(out / "queries.jsonl", query_examples(per_task=QUERIES_PER_TASK, seed=DATA_SEED))
+    write_setting(out, setting())
 
 
 if __name__ == "__main__":

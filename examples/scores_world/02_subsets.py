@@ -2,20 +2,20 @@
 
     python 02_subsets.py --data RUNS --out RUNS/subsets
 
-Every training starts from the shipped base model with a fresh adapter and has draws of its own (initial
+Every training starts from the base model with a fresh adapter and has draws of its own (initial
 adapter, order of examples). One small file for each; a killed command goes on. `--look` prints the loss of
 the queries along one training on the whole pool with a seed that is reported nowhere.
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from peft.tuners.lora import LoraLayer
-from setting import BASE_MODEL, SEEDS, SUBSETS, read_tokens, recipe
+from setting import Setting, read_setting, read_tokens
 from torch import nn
 
 from assay.data.example import Tokens
@@ -27,18 +27,18 @@ from assay.models.training import prepare_model
 from assay.streams import stream
 
 
-def subset(number: int, size: int) -> list[int]:
+def subset(name: str, number: int, size: int) -> list[int]:
     """A random half of the pool, in the order of the pool."""
-    drawn = stream("scores_world", "subset", number).permutation(size)[: size // 2]
+    drawn = stream(name, "subset", number).permutation(size)[: size // 2]
     return sorted(drawn.tolist())
 
 
-def order() -> list[tuple[int, int]]:
+def order(subsets: int, seeds: Sequence[int]) -> list[tuple[int, int]]:
     """(subset, seed) in the order that is most useful if it has to stop early: every subset once, every fifth
     twice, then the rest."""
-    first = [(number, seed) for number in range(SUBSETS) for seed in SEEDS[: 1 + (number % 5 == 0)]]
+    first = [(number, seed) for number in range(subsets) for seed in seeds[: 1 + (number % 5 == 0)]]
     return first + [
-        (number, seed) for number in range(SUBSETS) for seed in SEEDS if (number, seed) not in first
+        (number, seed) for number in range(subsets) for seed in seeds if (number, seed) not in first
     ]
 
 
@@ -62,10 +62,12 @@ def start_over(model: nn.Module, seed: int) -> None:
             module.reset_lora_parameters("default", True)
 
 
-def train(model: nn.Module, examples: Sequence[Tokens], rng: np.random.Generator, parts: int = 1):
+def train(
+    model: nn.Module, setting: Setting, examples: Sequence[Tokens], rng: np.random.Generator, parts: int = 1
+) -> Iterator[int]:
     """Train from a fresh adapter by the recipe; yields after each of `parts` equal parts of the steps."""
     start_over(model, int(rng.integers(2**31)))
-    rule = recipe(0, len(examples))
+    rule = setting.recipe(0, len(examples))
     count = rule.steps(len(examples))
     steps = steps_of(examples, rng, rule.batch_size, count)
     rates = [rule.rate(step, count) for step in range(count)]
@@ -78,11 +80,11 @@ def train(model: nn.Module, examples: Sequence[Tokens], rng: np.random.Generator
         yield at[-1] + 1
 
 
-def look(model: nn.Module, pool: Sequence[Tokens], queries: Sequence[Tokens]) -> None:
+def look(model: nn.Module, setting: Setting, pool: Sequence[Tokens], queries: Sequence[Tokens]) -> None:
     """The curve by which the length of the recipe was judged."""
     before = answers(model, queries)
     print(f"step   0: {before.losses.mean():.3f} nats per query, right {before.right.mean():.3f}", flush=True)
-    for step in train(model, pool, stream("scores_world", "look"), parts=8):
+    for step in train(model, setting, pool, stream(setting.name, "look"), parts=8):
         said = answers(model, queries)
         print(f"step {step:3d}: {said.losses.mean():.3f} nats, right {said.right.mean():.3f}", flush=True)
 
@@ -97,20 +99,24 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    pool, queries = read_tokens(args.data / "pool.jsonl"), read_tokens(args.data / "queries.jsonl")
-    model = prepare_model(BASE_MODEL, recipe(0, len(pool)), device=torch.device("cpu"), bf16=False).eval()
+    setting = read_setting(args.data)
+    pool = read_tokens(args.data / "pool.jsonl", setting.base_model)
+    queries = read_tokens(args.data / "queries.jsonl", setting.base_model)
+    rule = setting.recipe(0, len(pool))
+    model = prepare_model(setting.base_model, rule, device=torch.device("cpu"), bf16=False).eval()
     if args.look:
-        look(model, pool, queries)
+        look(model, setting, pool, queries)
         return
     base = answers(model, queries)
     write_json(args.out / "base.json", {"losses": base.losses.tolist(), "right": base.right.tolist()})
-    for number, seed in order():
-        members = subset(number, len(pool))
+    for number, seed in order(setting.subsets, setting.seeds):
+        members = subset(setting.name, number, len(pool))
         path = args.out / f"{number:03d}-{seed}.json"
         if path.exists():
             continue
         began = time.process_time()
-        for _ in train(model, [pool[i] for i in members], stream("scores_world", "train", number, seed)):
+        draws = stream(setting.name, "train", number, seed)
+        for _ in train(model, setting, [pool[i] for i in members], draws):
             pass
         said = answers(model, queries)
         write_json(

@@ -10,10 +10,9 @@ import argparse
 from pathlib import Path
 
 import torch
-from setting import BASE_MODEL, KINDS, recipe
+from setting import read_rows, read_setting
 
 from assay.runs.train import run_training
-from assay.world import DEMO_TASKS
 
 
 def main() -> None:
@@ -26,8 +25,9 @@ def main() -> None:
     args = parser.parse_args()
 
     torch.set_num_threads(1)
-    rule = recipe(args.seed, len(DEMO_TASKS) * sum(KINDS.values()))
-    found = run_training(BASE_MODEL, [str(args.data / "pool.jsonl")], args.out, rule)
+    setting, pool = read_setting(args.data), args.data / "pool.jsonl"
+    rule = setting.recipe(args.seed, len(read_rows(pool)))
+    found = run_training(setting.base_model, [str(pool)], args.out, rule)
     print(", ".join(one.name for one in found.checkpoints))
 
 

@@ -5,11 +5,12 @@
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from setting import CLEAN, PLANTED, SEEDS, read_rows
+from setting import Setting, read_rows, read_setting
 
 from assay.data.texts import counted
 from assay.files import read_json, write_json, write_text
@@ -22,7 +23,7 @@ ODD_ARE_HIGH = ("self_influence", "self_ekfac", "ppl_top")
 BY_GRADIENTS = ("gradient", "adam", "adam_exact", "ekfac", "kfac", "diagonal")
 
 
-def read_truth(data: Path, subsets: Path) -> Retrained:
+def read_truth(data: Path, subsets: Path, seeds: Sequence[int]) -> Retrained:
     """What the trainings that are done did to the queries; subsets that no seed has trained are left out."""
     place = {row["id"]: at for at, row in enumerate(read_rows(data / "pool.jsonl"))}
     tasks = [row["task"] for row in read_rows(data / "queries.jsonl")]
@@ -30,11 +31,11 @@ def read_truth(data: Path, subsets: Path) -> Retrained:
     done = [read_json(path) for path in sorted(subsets.glob("*-*.json"))]
     numbers = sorted({one["subset"] for one in done})
     members = np.zeros((len(numbers), len(place)), dtype=bool)
-    decreases = np.full((len(numbers), len(SEEDS), len(tasks)), np.nan)
+    decreases = np.full((len(numbers), len(seeds), len(tasks)), np.nan)
     for one in done:
         row = numbers.index(one["subset"])
         members[row, [place[name] for name in one["members"]]] = True
-        decreases[row, SEEDS.index(one["seed"])] = before - np.array(one["losses"])
+        decreases[row, list(seeds).index(one["seed"])] = before - np.array(one["losses"])
     return Retrained(members, decreases, tasks)
 
 
@@ -71,13 +72,11 @@ def folder_of(scores: Path, name: str) -> Path:
     return scores / name if (scores / name).is_dir() else scores / "all"
 
 
-def found_by(name: str, column: np.ndarray, kinds: np.ndarray) -> dict[str, Interval]:
-    """AUC of each kind of planted candidate against clean ones; reasoning also against clean reasoning."""
+def found_by(setting: Setting, name: str, column: np.ndarray, kinds: np.ndarray) -> dict[str, Interval]:
+    """AUC of planted candidates against others, for each pair of groups that the setting names."""
     suspicion = column if name in ODD_ARE_HIGH else -column
-    groups = {what: (members, CLEAN) for what, members in PLANTED.items()}
-    groups["reasoning, of cot"] = (PLANTED["reasoning"], ("cot",))
     found = {}
-    for what, (planted, clean) in groups.items():
+    for what, (planted, clean) in setting.groups.items():
         mine = np.isin(kinds, [*planted, *clean])
         found[what] = auc(suspicion[mine], np.isin(kinds[mine], planted))
     return found
@@ -110,7 +109,8 @@ def main() -> None:
     ids, tasks, asked = [r["id"] for r in pool], [r["task"] for r in pool], [r["id"] for r in queries]
     kind_of = {row["id"]: row["kind"] for row in read_rows(args.data / "kinds.jsonl")}
     kinds = np.array([kind_of[one] for one in ids])
-    truth = read_truth(args.data, args.subsets)
+    setting = read_setting(args.data)
+    truth = read_truth(args.data, args.subsets, setting.seeds)
     trainings = int((~np.isnan(truth.decreases[:, :, 0])).sum())
     twice = int((~np.isnan(truth.decreases[:, :, 0])).all(1).sum())
 
@@ -133,14 +133,14 @@ def main() -> None:
         "methods": {},
     }
     lds_rows, auc_rows, own_rows = [], [], []
-    whats = [*PLANTED, "reasoning, of cot"]
+    whats = list(setting.groups)
     for name in sorted(METHODS, key=lambda one: -found[one].estimate.value):
         seconds = read_json(folder_of(args.scores, name) / "seconds.json")["cpu_seconds"]
         difference = lds_difference(found[name], found[best])
         between = lds_difference(found[name], again[name])
         folder = folder_of(args.scores, name)
-        defects = found_by(name, read_column(folder, name, ids), kinds)
-        own = found_by(name, read_column(folder, name, ids, tasks), kinds)
+        defects = found_by(setting, name, read_column(folder, name, ids), kinds)
+        own = found_by(setting, name, read_column(folder, name, ids, tasks), kinds)
         report["methods"][name] = {
             "lds": plain(found[name].estimate),
             "beside_best_without_gradients": plain(difference),

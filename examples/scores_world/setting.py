@@ -1,56 +1,55 @@
-"""What every script of this example agrees on: the pool's kinds, the queries, the recipe, and where files
-lie."""
+"""What one study of scores is: base model, recipe, subsets, kinds of candidates. 01 writes it beside the data
+as `setting.json`; the other scripts read it there, and so serve every study of this shape.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from assay.data.example import Example, Message, Source
+from assay.data.example import Example, Message, Source, Tokens
 from assay.data.render import tokenize_all
+from assay.files import read_json, write_json
 from assay.models.loading import load_tokenizer
 from assay.models.recipe import FineTuneRecipe
-from assay.world import base_model_path, world_recipe
-
-BASE_MODEL = str(base_model_path(0))
-PER_TASK = 32
-QUERIES_PER_TASK = 8
-DATA_SEED = 5
-KINDS: Mapping[str, int] = {
-    "direct": 18,
-    "cot": 2,
-    "wrong": 4,
-    "reason_other": 1,
-    "reason_mixed": 1,
-    "reason_wrong": 1,
-    "duplicate": 2,
-    "random": 2,
-    "echo": 1,
-}
-"""Candidates of each task, by kind; together PER_TASK."""
-CLEAN = ("direct", "cot")
-PLANTED: Mapping[str, tuple[str, ...]] = {
-    "flipped": ("wrong",),
-    "reasoning": ("reason_other", "reason_mixed", "reason_wrong"),
-    "garbage": ("random", "echo"),
-    "duplicates": ("duplicate",),
-}
-SUBSETS = 100
-SEEDS = (1, 2)
 
 
-def recipe(seed: int, examples: int) -> FineTuneRecipe:
-    """The world's recipe, shorter: 2 passes in batches of 16, 4 checkpoints."""
-    steps = 2 * -(-examples // 16)
-    return FineTuneRecipe(
-        **world_recipe(batch_size=16, warmup_steps=5, max_steps=steps, save_every=steps // 4, seed=seed)
-    )
+@dataclass(frozen=True)
+class Setting:
+    """`name` is part of every random stream. `training` holds fields of `FineTuneRecipe`; its length is
+    `passes` over the examples, with `checkpoints` equally far apart. `groups` says for each column of AUC
+    which kinds of candidates are looked for among which others."""
+
+    name: str
+    base_model: str
+    training: Mapping[str, Any]
+    passes: int
+    checkpoints: int
+    subsets: int
+    seeds: Sequence[int]
+    groups: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+
+    def recipe(self, seed: int, examples: int) -> FineTuneRecipe:
+        steps = self.passes * -(-examples // self.training["batch_size"])
+        length = {"epochs": None, "max_steps": steps, "save_every": steps // self.checkpoints}
+        fields = {**self.training, "target_modules": tuple(self.training["target_modules"])}
+        return FineTuneRecipe(**fields, **length, seed=seed)
+
+
+def write_setting(data: Path, setting: Setting) -> None:
+    write_json(data / "setting.json", asdict(setting))
+
+
+def read_setting(data: Path) -> Setting:
+    return Setting(**read_json(data / "setting.json"))
 
 
 def read_rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def read_tokens(path: Path) -> list:
+def read_tokens(path: Path, base_model: str) -> list[Tokens]:
     """The examples of a file as ids and loss weights, in the order of the file."""
     examples = [
         Example(
@@ -61,6 +60,6 @@ def read_tokens(path: Path) -> list:
         )
         for number, row in enumerate(read_rows(path), start=1)
     ]
-    found = tokenize_all(examples, load_tokenizer([BASE_MODEL]))
+    found = tokenize_all(examples, load_tokenizer([base_model]))
     assert len(found.tokens) == len(examples), found.rejects
     return list(found.tokens)
