@@ -1,6 +1,6 @@
 """Retrains from the base model on what every arm keeps, and asks the test questions.
 
-    python 03_retrain.py --data RUNS --base BASE --choices RUNS/small --out RUNS/small/trained [--part more]
+    python 03_retrain.py --data RUNS --base BASE --choices RUNS/small --out RUNS/small/trained [--part PART]
 
 An arm is a way of choosing, a budget and, where it goes by scores, the run they come from. For one seed all
 arms share the initial adapter, and the orders of all passes are those of the whole pool with what was dropped
@@ -63,14 +63,15 @@ class Arm:
 
 
 def arms(part: str) -> list[Arm]:
-    """`main`: every rule by the scores of the first run. `more`: by the second, and the other reading of I."""
-    if part == "main":
-        matched = [Arm("length_matched", budget, RUNS[0]) for budget in BUDGETS]
-        chance = [Arm(rule, budget, 0) for budget in BUDGETS for rule in ("random", "oracle")]
-        rules = [Arm(rule, budget, RUNS[0]) for budget in BUDGETS for rule in (*INFLUENCE, *BESIDE)]
-        return [Arm("full", 100, 0), *chance, *matched, *rules]
-    second = [Arm(rule, budget, RUNS[1]) for budget in BUDGETS for rule in INFLUENCE]
-    return [*second, *(Arm(rule, budget, RUNS[0]) for budget in BUDGETS for rule in ALL_WRONG)]
+    """`main`: every rule by the first run's scores. `again`: by the second's. `all-wrong`: I read so."""
+    if part == "again":
+        return [Arm(rule, budget, RUNS[1]) for budget in BUDGETS for rule in INFLUENCE]
+    if part == "all-wrong":
+        return [Arm(rule, budget, RUNS[0]) for budget in BUDGETS for rule in ALL_WRONG]
+    matched = [Arm("length_matched", budget, RUNS[0]) for budget in BUDGETS]
+    chance = [Arm(rule, budget, 0) for budget in BUDGETS for rule in ("random", "oracle")]
+    rules = [Arm(rule, budget, RUNS[0]) for budget in BUDGETS for rule in (*INFLUENCE, *BESIDE)]
+    return [Arm("full", 100, 0), *chance, *matched, *rules]
 
 
 def start_over(model: nn.Module, seed: int) -> None:
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="folder of the base model")
     parser.add_argument("--choices", type=Path, help="folder that 02_choose.py wrote")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--part", choices=("main", "more"), default="main")
+    parser.add_argument("--part", choices=("main", "again", "all-wrong"), default="main")
     parser.add_argument("--look", action="store_true")
     args = parser.parse_args()
 

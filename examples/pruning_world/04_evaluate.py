@@ -1,0 +1,239 @@
+"""Compares the arms of each model with random choice of the same budget and with the full pool.
+
+    python 04_evaluate.py --data RUNS --models RUNS/small RUNS/tiny --out result
+
+Every comparison is within a seed (initial adapter, orders of passes), then over seeds. Differences are signed
+so that positive is better: more right answers, a lower loss. Reads whatever trainings are done.
+"""
+
+import argparse
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+from setting import CLEAN, FORMS, KINDS, SEEDS, read_rows
+
+from assay.files import read_json, write_json, write_text
+
+Measured = Mapping[str, Float[np.ndarray, "s q"]]
+"""`right` (0 or 1) and `losses` (nats) of an arm, by seed and question."""
+SIGN = {"right": 1.0, "losses": -1.0}
+LONG = {
+    "length_matched": "random, lengths as *combined*",
+    "incorrect_all": "incorrect, all wrong",
+    "combined_all": "combined, all wrong",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean difference, its 95% interval over seeds (t, questions fixed), and that over seeds and questions.
+
+    The second adds the variance of the mean over questions (within task and form) to that over seeds, with
+    Satterthwaite's degrees of freedom; what both hold of the noise of single trainings is counted twice.
+    """
+
+    value: float
+    low: float
+    high: float
+    wide_low: float
+    wide_high: float
+
+    @property
+    def sure(self) -> bool:
+        """Whether the wider interval leaves out 0."""
+        return self.wide_low > 0 or self.wide_high < 0
+
+
+def difference(found: Float[np.ndarray, "s q"], strata: np.ndarray) -> Difference:
+    seeds, questions = found.shape
+    by_seed, by_question = found.mean(1), found.mean(0)
+    of_seeds = by_seed.var(ddof=1) / seeds
+    groups = [by_question[strata == one] for one in np.unique(strata)]
+    of_questions = sum(len(one) * one.var(ddof=1) for one in groups) / questions**2
+    both = of_seeds + of_questions
+    free = both**2 / (of_seeds**2 / (seeds - 1) + of_questions**2 / (questions - len(groups)))
+    value = float(by_seed.mean())
+    near = float(stats.t.ppf(0.975, seeds - 1) * np.sqrt(of_seeds))
+    wide = float(stats.t.ppf(0.975, free) * np.sqrt(both))
+    return Difference(value, value - near, value + near, value - wide, value + wide)
+
+
+def read_arms(folder: Path) -> tuple[dict[str, Measured], dict[str, dict]]:
+    """What was measured of every arm that all seeds have trained, and what it kept."""
+    arms: dict[str, list[dict]] = {}
+    for seed in SEEDS:
+        for path in sorted(folder.glob(f"*-seed{seed}.json")):
+            one = read_json(path)
+            arms.setdefault(one["arm"], []).append(one)
+    whole = {name: many for name, many in arms.items() if len(many) == len(SEEDS)}
+    measured = {
+        name: {what: np.array([one[what] for one in many], dtype=float) for what in SIGN}
+        for name, many in whole.items()
+    }
+    about = {
+        name: {
+            "kept": [one["kept"] for one in many],
+            "completion_tokens": float(np.mean([one["completion_tokens"] for one in many])),
+            "steps": many[0]["steps"],
+            "cpu_seconds": float(np.sum([one["cpu_seconds"] for one in many])),
+        }
+        for name, many in whole.items()
+    }
+    return measured, about
+
+
+def dropped(kept: Sequence[Sequence[str]], kind_of: Mapping[str, str]) -> dict[str, float]:
+    """Share of every kind of candidate, and of all planted ones, that is dropped; mean over seeds."""
+    there = Counter(kind for kind in kind_of.values())
+    left = Counter(kind_of[one] for ids in kept for one in ids)
+    shares = {kind: 1 - left[kind] / len(kept) / there[kind] for kind in KINDS}
+    planted = [kind for kind in KINDS if kind not in CLEAN]
+    all_planted = sum(there[kind] for kind in planted)
+    return shares | {"planted": sum(shares[kind] * there[kind] for kind in planted) / all_planted}
+
+
+def evaluate(folder: Path, data: Path) -> dict:
+    """All arms of one model; every number of the tables."""
+    kinds = {row["id"]: row for row in read_rows(data / "kinds.jsonl")}
+    pool = {name: row["kind"] for name, row in kinds.items() if name.startswith("pool-")}
+    test = [kinds[row["id"]] for row in read_rows(data / "test.jsonl")]
+    strata = np.array([f"{row['task']} {row['kind']}" for row in test])
+    forms = np.array([row["kind"] for row in test])
+    measured, about = read_arms(folder / "trained")
+    base = read_json(folder / "trained" / "base.json")
+    report: dict = {"base": {what: float(np.mean(base[what])) for what in SIGN}, "arms": {}}
+    report["said"] = {path.stem: said(read_json(path)) for path in sorted(folder.glob("choices-*.json"))}
+    for name, one in measured.items():
+        rule, budget = name.split("-")[:2]
+        others = {"full": "full-100", "random": f"random-{budget}", "matched": f"length_matched-{budget}-11"}
+        row: dict = {
+            "rule": rule,
+            "budget": int(budget),
+            "run": int(name.split("-")[2]) if name.count("-") == 2 else None,
+            **{key: about[name][key] for key in ("completion_tokens", "steps", "cpu_seconds")},
+            "kept": len(about[name]["kept"][0]),
+            "dropped": dropped(about[name]["kept"], pool),
+            "mean": {what: float(one[what].mean()) for what in SIGN},
+            "mean_by_form": {
+                form: {what: float(one[what][:, forms == form].mean()) for what in SIGN} for form in FORMS
+            },
+            "by_seed": {what: one[what].mean(1).round(5).tolist() for what in SIGN},
+            "minus": {},
+        }
+        for other, its_name in others.items():
+            if its_name == name or its_name not in measured:
+                continue
+            row["minus"][other] = {
+                what: asdict_of(difference(sign * (one[what] - measured[its_name][what]), strata))
+                for what, sign in SIGN.items()
+            }
+        report["arms"][name] = row
+    return report
+
+
+def said(choices: Mapping) -> dict[str, list[str]]:
+    """What scoring and selecting said, without who is kept."""
+    return {name: one["reading"] if isinstance(one, dict) else one for name, one in choices.items()}
+
+
+def asdict_of(one: Difference) -> dict:
+    return {**asdict(one), "sure": one.sure}
+
+
+def shown(one: Mapping, scale: float = 1.0, digits: int = 2) -> str:
+    """A difference with its interval over seeds, bold where the wider interval leaves out 0, too."""
+    value, low, high = (f"{scale * one[key]:+.{digits}f}" for key in ("value", "low", "high"))
+    text = f"{value} [{low}, {high}]".replace("-", "−")
+    return f"**{text}**" if one["sure"] else text
+
+
+def row_of(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def called(row: Mapping) -> str:
+    name = LONG.get(row["rule"], row["rule"])
+    return f"{name} (run 12)" if row["run"] == 12 else name
+
+
+def table(report: Mapping) -> str:
+    """One model: what every arm drops, and how it does."""
+    head = ["kept", "arm", "learned tokens", "planted dropped", "right %", "minus random", "minus full"]
+    head += ["loss, nats", "lower than random's by", "lower than full's by"]
+    text = row_of(head) + "|---" * len(head) + "|\n"
+    order = sorted(report["arms"].values(), key=lambda row: -row["budget"])
+    for row in order:
+        minus = row["minus"]
+        cells = [f"{row['budget']}%", called(row), f"{row['completion_tokens']:,.0f}"]
+        cells += [f"{100 * row['dropped']['planted']:.0f}%", f"{100 * row['mean']['right']:.1f}"]
+        cells += [shown(minus[o]["right"], 100, 1) if o in minus else "" for o in ("random", "full")]
+        cells += [f"{row['mean']['losses']:.2f}"]
+        cells += [shown(minus[o]["losses"]) if o in minus else "" for o in ("random", "full")]
+        text += row_of(cells)
+    return text
+
+
+def signs(reports: Mapping[str, Mapping]) -> str:
+    """Beside random: the same arm by every model and every scored run."""
+    columns = [(model, run) for run in (11, 12) for model in reports]
+    text = ""
+    for what, title, scale, digits in (
+        ("right", "Right answers, points more than random of the same budget", 100, 1),
+        ("losses", "Loss, nats per question lower than random's of the same budget", 1, 2),
+    ):
+        text += f"\n{title}:\n\n"
+        text += row_of(["kept", "arm", *(f"{model}, run {run}" for model, run in columns)])
+        text += "|---" * (len(columns) + 2) + "|\n"
+        seen = dict.fromkeys(
+            (row["budget"], row["rule"]) for report in reports.values() for row in report["arms"].values()
+        )
+        for budget, rule in sorted(seen, key=lambda one: -one[0]):
+            cells = []
+            for model, run in columns:
+                name = next(
+                    (
+                        key
+                        for key, row in reports[model]["arms"].items()
+                        if (row["budget"], row["rule"]) == (budget, rule)
+                        and (row["run"] or 11) == run
+                        and "random" in row["minus"]
+                    ),
+                    None,
+                )
+                found = None if name is None else reports[model]["arms"][name]["minus"]["random"][what]
+                cells.append("" if found is None else shown(found, scale, digits))
+            if any(cells):
+                text += row_of([f"{budget}%", LONG.get(rule, rule), *cells])
+    return text
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", type=Path, nargs="+", required=True, help="folders of 02 and 03")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+
+    reports = {folder.name: evaluate(folder, args.data) for folder in args.models}
+    text = (
+        f"{len(SEEDS)} seeds; 95% intervals over seeds (t), questions fixed; bold where the wider interval "
+        "over seeds and questions leaves out 0, too. Positive is better.\n"
+    )
+    for model, report in reports.items():
+        base = report["base"]
+        text += f"\n## {model}\n\nBefore training: {100 * base['right']:.1f}% right, "
+        text += f"{base['losses']:.2f} nats per question.\n\n{table(report)}"
+    text += "\n## Beside random, by model and scored run\n" + signs(reports)
+    write_text(args.out / "table.md", text)
+    write_json(args.out / "pruning.json", reports)
+
+
+if __name__ == "__main__":
+    main()
