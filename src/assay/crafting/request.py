@@ -46,6 +46,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No usable reply came, after all the retries of the client. Asking again another day may help."""
+    """No usable reply came, after all the retries of the client. Asking again another day may help.
+
+    `refused` where this request itself was not taken (it is too long, say): others may well be answered.
+    """
 
     reason: str
+    refused: bool = False
