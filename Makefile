@@ -5,7 +5,7 @@ READY := .venv/.ready
 
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: setup test lint demo bench truth truth-tables world clean
+.PHONY: setup test lint demo bench bench-peers truth truth-tables world clean
 
 setup: $(READY)
 
@@ -31,6 +31,20 @@ bench: $(READY)
 		$(BIN)/python benchmarks/engine.py --order $$order --vocabulary $$vocabulary || exit; done; done
 	$(BIN)/python benchmarks/swap.py
 
+# Slow: half an hour. Other libraries on the same work, in an environment of their own; recorded in docs/benchmarks.md.
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
+
+bench-peers: $(READY) $(PEERS_READY)
+	$(BIN)/python benchmarks/peers/agreement.py --peers $(PEERS)/bin/python
+	$(BIN)/python benchmarks/peers/run.py --peers $(PEERS)/bin/python
+
+$(PEERS_READY): benchmarks/peers/needs.txt benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers/needs.txt
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps -r benchmarks/peers/requirements.txt
+	touch $(PEERS_READY)
+
 # Slow: hours. Holds predictions against the shipped tables of truth; results are recorded in docs/truth.md.
 truth: $(READY)
 	for world in 0 1; do $(BIN)/assay truth --world $$world --out truth/world$$world || exit; done
@@ -46,4 +60,4 @@ world: $(READY)
 	$(BIN)/python -m assay.world.pretrain --out world-base --seed 0
 
 clean:
-	rm -rf .venv demo world-base truth
+	rm -rf .venv .venv-peers build demo world-base truth

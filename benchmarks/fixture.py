@@ -29,14 +29,14 @@ def settle_allocator() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **MALLOC})
 
 
-def base_model(vocabulary: int) -> LlamaForCausalLM:
+def base_model(vocabulary: int, hidden: int = 512, layers: int = 8) -> LlamaForCausalLM:
     torch.manual_seed(0)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=vocabulary,
-            hidden_size=512,
-            intermediate_size=1024,
-            num_hidden_layers=8,
+            hidden_size=hidden,
+            intermediate_size=2 * hidden,
+            num_hidden_layers=layers,
             num_attention_heads=8,
             max_position_embeddings=2048,
             tie_word_embeddings=True,
