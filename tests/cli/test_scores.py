@@ -1,6 +1,7 @@
 """`assay score`, `select` and `methods` as a person meets them: what they print, and what they refuse."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -38,12 +39,43 @@ def test_scores_are_chosen_from_and_written_back(lab: Lab, assay: Assay, out: Pa
     assert found.code == 0
     assert "gradcos" in found.out
     assert "about" in found.err  # time and memory, said before
-    assert f"assay select --scores {out}" in found.out.replace("\n", " ")
+    assert f"Next: assay select --scores {out} --method gradcos --rule top --budget 50%" in found.out
     chosen = assay("select", "--scores", out, "--rule", "top", "--budget", "6", "--method", "gradcos")
     assert chosen.code == 0
     assert "Kept 6 of 18" in chosen.out
     assert len((out / "selection" / "kept" / "base.jsonl").read_text().splitlines()) == 6
     assert (out / "selection" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "by"),
+    [
+        ((), "--method graddot --rule top"),
+        (("--queries", "a b={queries}", "--queries", "c={queries}"), "--query-set 'a b' --rule top"),
+        (("--queries", "correct={queries}", "--queries", "incorrect={queries}"), "graddot --rule combined"),
+    ],
+)
+def test_what_is_said_to_come_next_can_be_done(
+    lab: Lab, assay: Assay, out: Path, more: tuple[str, ...], by: str
+) -> None:
+    found = score(assay, lab, out, *(part.format(queries=lab.queries) for part in more))
+    (said,) = [line for line in found.out.splitlines() if line.startswith("Next: assay ")]
+    assert by in said
+    assert assay(*shlex.split(said.removeprefix("Next: assay "))).code == 0
+
+
+def test_options_of_other_rules_are_refused(lab: Lab, assay: Assay, out: Path) -> None:
+    assert score(assay, lab, out).code == 0
+    chosen = assay("select", "--scores", out, "--rule", "round_robin", "--budget", "6", "--turns", "task")
+    assert "Each of 3 tasks in turn" in chosen.out
+    for more, said in (
+        (("--rule", "top", "--turns", "query"), "top does not go by --turns; it belongs to round_robin."),
+        (("--rule", "combined", "--query-set", "dev"), "combined does not go by --query-set; it belongs"),
+        (("--rule", "balance", "--by", "size"), "--by: input should be 'task' or 'source'"),
+    ):
+        refused = assay("select", "--scores", out, "--budget", "6", *more)
+        assert refused.code == 2
+        assert said in refused.complaint
 
 
 def test_methods_are_listed_and_explained(assay: Assay) -> None:

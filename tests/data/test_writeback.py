@@ -478,8 +478,31 @@ def test_an_unchanged_source_passes_and_a_missing_one_does_not(tmp_path: Path) -
     state = SourceState(len(data), hashlib.sha256(data).hexdigest(), 8)
     assert keep(source, [1], tmp_path / "out", states={str(source): state}).files[0].exists()
     source.unlink()
-    with pytest.raises(DataError, match=r"a\.jsonl is not there any more"):
+    with pytest.raises(
+        DataError, match=r"a\.jsonl is not there any more, so its kept rows cannot be written\.$"
+    ):
         keep(source, [1], tmp_path / "other")
+
+
+def test_a_path_that_is_seen_from_another_folder_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=f"its path is from where it was scored, and this is {tmp_path}"):
+        write_back([KeptRows("a.jsonl", (1,))], Path("out"))
+    assert not Path("out").exists()
+
+
+def test_a_source_of_which_nothing_is_kept_may_be_gone_but_not_changed(tmp_path: Path) -> None:
+    source, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    as_jsonl(source, [{"text": text} for text in TEXT])
+    as_jsonl(other, [{"text": "b"}])
+    kept = [KeptRows(str(source), (1,)), KeptRows(str(other), ())]
+    with pytest.raises(DataError, match=r"b\.jsonl has changed since it was scored"):
+        write_back(kept, tmp_path / "out", states={str(other): SourceState(bytes=3)})
+    assert not (tmp_path / "out").exists()
+    other.unlink()
+    assert len(write_back(kept, tmp_path / "out").files) == 1
 
 
 def test_what_is_there_is_never_overwritten_unasked_and_a_source_never(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_each_query_in_turn_takes_its_best_candidate_left(
     scores[draw.random((n, queries)) < holes] = NAN
     scores[0, 0] = 1.0
     amount = int(draw.integers(1, n + 1))
-    choice = round_robin(scores, limit(amount, n), [f"q{j}" for j in range(queries)])
+    choice = round_robin(scores, limit(amount, n), "s", [f"q{j}" for j in range(queries)])
     taken = longhand_rounds(scores, amount)
     assert kept(choice.kept) == sorted(taken)
     assert np.argsort(-choice.preference, kind="stable")[: len(taken)].tolist() == taken
@@ -51,7 +51,7 @@ def test_each_query_in_turn_takes_its_best_candidate_left(
 
 def test_rounds_say_who_took_what() -> None:
     scores = np.array([[9.0, 8], [8, 9], [7, 7], [NAN, NAN], [1, 6]])
-    choice = round_robin(scores, limit(3, 5), ["sums", "sorting"], "task")
+    choice = round_robin(scores, limit(3, 5), "s", ["sums", "sorting"], "task")
     assert choice.reasons == (
         "task sums took it in round 1",
         "task sorting took it in round 1",
@@ -60,11 +60,11 @@ def test_rounds_say_who_took_what() -> None:
         "not taken before the budget was full; its best rank is 4, for task sums",
     )
     assert choice.reading[0].startswith(
-        "Each of 2 tasks in turn took its best candidate that was left, for 2 rounds"
+        "Each of 2 tasks in turn took the candidate with its highest s that was left, for 2 rounds"
     )
-    assert "Each of 2 queries in turn" in round_robin(scores, limit(3, 5), ["a", "b"]).reading[0]
+    assert "Each of 2 queries in turn" in round_robin(scores, limit(3, 5), "s", ["a", "b"]).reading[0]
     with pytest.raises(ConfigError, match="a score for every query"):
-        round_robin(scores, limit(3, 5), [])
+        round_robin(scores, limit(3, 5), "s", [])
 
 
 def longhand_webster(sizes: dict[str, int], best: dict[str, list[float]], amount: int) -> dict[str, int]:

@@ -120,6 +120,7 @@ def test_the_same_input_gives_the_same_output(rule: str) -> None:
     assert json.loads(json.dumps(first.about)) == {
         "budget": "40%",
         "options": json.loads(json.dumps(first.about["options"])),
+        **({"turns": "query"} if rule == "round_robin" else {}),
     }
 
 
@@ -309,10 +310,16 @@ def test_rounds_of_queries_need_no_other_score() -> None:
     result = select(pool(3), Columns({}, by_query=by_query, queries=("a", "b")), "round_robin", 2)
     assert kept(result.kept) == [1, 2]
     assert result.order == ""
+    assert "its highest score that" in result.reading[0]
     turned = Options(lowest_first=True)
-    assert kept(
-        select(pool(3), Columns({}, by_query=by_query, queries=("a", "b")), "round_robin", 2, turned).kept
-    ) == [
-        0,
-        2,
-    ]
+    result = select(pool(3), Columns({}, by_query=by_query, queries=("a", "b")), "round_robin", 2, turned)
+    assert kept(result.kept) == [0, 2]
+    assert "its highest minus score that" in result.reading[0]
+
+
+def test_one_group_is_not_balanced() -> None:
+    columns = Columns({"s": np.ones(3)})
+    with pytest.raises(ConfigError, match=r"nothing to balance but one task, \(no task\)"):
+        select(pool(3), columns, "balance", 2)
+    with pytest.raises(ConfigError, match=r"nothing to balance but one source, pool\.jsonl"):
+        select(pool(3, tasks=["a", "b", "a"]), columns, "balance", 2, Options(by="source"))

@@ -175,7 +175,7 @@ def score(
         given["project"] = int(given["project"])
     from assay.runs.scores.config import score_config
     from assay.runs.scores.run import run_scores
-    from assay.runs.scores.told import scores_told
+    from assay.runs.scores.told import next_command, scores_told
 
     config = score_config(given, options=given)
     command = shlex.join(["assay", *sys.argv[1:]])
@@ -183,6 +183,4 @@ def score(
     output.print()
     output.print(scores_told(done))
     output.print(f"\nScores: {folder / 'scores.parquet'}", markup=False, soft_wrap=True)
-    output.print(
-        f"Next: assay select --scores {folder} --rule top --budget 50%", markup=False, soft_wrap=True
-    )
+    output.print(f"Next: {next_command(done)}", markup=False, soft_wrap=True)

@@ -41,9 +41,13 @@ def select(
     reverse: Annotated[
         bool | None, typer.Option("--reverse", help="Lowest scores first (for self-influence, say).")
     ] = None,
+    turns: Annotated[
+        str | None,
+        typer.Option(metavar="query|task", help="round_robin: who takes turns (query)."),
+    ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="task|source", help="What round_robin and balance go over (task)."),
+        typer.Option(metavar="task|source", help="balance: what shares the budget (task)."),
     ] = None,
     equally: Annotated[
         bool | None, typer.Option("--equally", help="balance: as many of each, instead of in proportion.")

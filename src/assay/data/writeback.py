@@ -130,8 +130,8 @@ def write_back(
     jobs = _jobs(kept, mappings or {}, states or {})
     targets = [folder / job.name for job in jobs]
     _require_free(targets, [job.source for job in jobs], replace)
-    for job in jobs:
-        _require_unchanged(job)
+    for one in kept:
+        _require_unchanged(one, (states or {}).get(one.source, SourceState()))
     notes: list[str] = []
     with _staged(folder) as stage:
         for job, target in zip(jobs, targets, strict=True):
@@ -195,35 +195,38 @@ def _require_free(targets: Sequence[Path], sources: Sequence[str], replace: bool
             raise ConfigError(f"{target} is there already; name another folder, or remove it.")
 
 
-def _require_unchanged(job: _Job) -> None:
-    """Raise DataError for a source that is gone, or whose size or digest differs."""
-    if job.source.startswith(HUB_PREFIX):
+def _require_unchanged(kept: KeptRows, state: SourceState) -> None:
+    """Raise DataError for a source whose size or digest differs, or that is gone with rows to keep."""
+    if kept.source.startswith(HUB_PREFIX):
         return
-    path = Path(job.source)
-    if not path.exists():
-        raise DataError(f"{path} is not there any more, so its kept rows cannot be written.")
-    if path.is_dir():
+    path = Path(kept.source)
+    if not path.exists() and kept.rows:
+        place = (
+            "" if path.is_absolute() else f"; its path is from where it was scored, and this is {Path.cwd()}"
+        )
+        raise DataError(f"{path} is not there any more, so its kept rows cannot be written{place}.")
+    if not path.is_file():
         return
     size = path.stat().st_size
-    if job.state.bytes not in (None, size):
-        raise _changed(job, f"it has {size:,} bytes and had {job.state.bytes:,}")
-    if job.state.sha256 is not None:
+    if state.bytes not in (None, size):
+        raise _changed(kept.source, f"it has {size:,} bytes and had {state.bytes:,}")
+    if state.sha256 is not None:
         with path.open("rb") as handle:
-            if hashlib.file_digest(handle, "sha256").hexdigest() != job.state.sha256:
-                raise _changed(job, "its content differs")
+            if hashlib.file_digest(handle, "sha256").hexdigest() != state.sha256:
+                raise _changed(kept.source, "its content differs")
 
 
 def _require_all(job: _Job, copied: Copied) -> None:
     """Raise DataError where rows are not there, or there are more or fewer than there were."""
     if job.state.rows not in (None, copied.read):
-        raise _changed(job, f"it has {counted(copied.read, 'row')} and had {job.state.rows:,}")
+        raise _changed(job.source, f"it has {counted(copied.read, 'row')} and had {job.state.rows:,}")
     missing = len(job.kept.rows) - copied.written
     if missing:
-        raise _changed(job, f"{counted(missing, 'row')} of those to keep cannot be found in it")
+        raise _changed(job.source, f"{counted(missing, 'row')} of those to keep cannot be found in it")
 
 
-def _changed(job: _Job, what: str) -> DataError:
-    return DataError(f"{job.source} has changed since it was scored: {what}; score it again.")
+def _changed(source: str, what: str) -> DataError:
+    return DataError(f"{source} has changed since it was scored: {what}; score it again.")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from assay.files import write_text
 from assay.report import frame, words
 from assay.report.figures.selection import SelectionFigures, draw_selection
 from assay.report.selections import told
-from assay.report.selections.deciding import Side, by_queries, sides_of
+from assay.report.selections.deciding import Side, choosing, sides_of
 from assay.report.selections.examples import groups_of
 from assay.report.selections.reasons import kinds_of
 from assay.report.selections.told import selection_lines
@@ -82,7 +82,7 @@ def render_selection(result: SelectionResult, figures: SelectionFigures) -> str:
         figures=figures,
         headline=told.headline(result),
         sides=sides,
-        by_queries=by_queries(result),
+        choosing=choosing(result),
         kinds=kinds,
         rest=rest,
         mixes=_mixes(result),

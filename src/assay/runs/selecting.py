@@ -5,27 +5,24 @@ The one place where scores, rules and files meet. Nothing is written before ever
 
 import dataclasses
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float
 
 from assay.data.writeback import kept_rows, write_back
-from assay.errors import ConfigError
 from assay.files import read_json, write_atomically, write_json
 from assay.progress import SILENT, Progress
 from assay.report.selection import selection_lines, write_selection_report
 from assay.runs.folder import require_writable
-from assay.runs.scored import Found, Scored, read_scored
-from assay.runs.scores.config import CORRECT, INCORRECT
+from assay.runs.scored import read_scored
+from assay.runs.selecting_columns import columns_of, method_of
 from assay.runs.selecting_config import SelectConfig
 from assay.runs.sources import sources_of
 from assay.selection.result import SelectionResult
-from assay.selection.rules import Columns, Options, rule_named
+from assay.selection.rules import Options, rule_named
 from assay.selection.select import select
 
 DECISIONS, SUMMARY, KEPT = "selection.parquet", "selection.json", "kept"
@@ -55,28 +52,12 @@ def run_selection(
     changed since it was scored; then nothing is written.
     """
     rule = rule_named(config.rule)
-    require_writable(out)
     scored = read_scored(scores)
-    pruning = any(need.startswith("set ") for need in rule.needs)
-    method = _method(scored, config.method, needs_queries=pruning or "scores by query" in rule.needs)
-    if pruning:
-        columns, order = _sides(scored, method), None
-    else:
-        columns, order = _columns(scored, config, method)
-    by_query = scored.by_query(method, config.query_set) if "scores by query" in rule.needs else None
-    columns = dataclasses.replace(
-        columns,
-        by_query=None if by_query is None else by_query[0],
-        queries=() if by_query is None else by_query[1],
-        embeddings=scored.embeddings() if "embeddings" in rule.needs else None,
-    )
-    if "embeddings" in rule.needs and columns.embeddings is None:
-        raise ConfigError(
-            f"{rule.name} compares candidates by their hidden states, which were not computed; run the same "
-            "`assay score` again with --method embedding beside."
-        )
+    require_writable(out)
+    method = method_of(scored, rule, config.method)
+    columns, order = columns_of(scored, config, rule, method)
     options = Options(
-        order=order if "order" in rule.options else None,
+        order=order,
         lowest_first=config.reverse,
         start=config.start,
         by=config.by,
@@ -85,7 +66,7 @@ def run_selection(
         weights=config.weight,
     )
     result = select(scored.pool, columns, config.rule, config.budget, options)
-    about = {**scored.about.get("about", {}), **result.about}
+    about = {**scored.about, **result.about}
     about |= {"scored by": about.get("command"), "command": command, "method": method}
     result = dataclasses.replace(result, about=about)
     sources = sources_of(scores / "pool")
@@ -115,62 +96,6 @@ def _tidy(out: Path, names: Collection[str]) -> None:
     for name in set(before) - set(names):
         (out / KEPT / Path(name).name).unlink(missing_ok=True)
     shutil.rmtree(out / "charts", ignore_errors=True)
-
-
-def _method(scored: Scored, wanted: str | None, needs_queries: bool) -> str:
-    """The method that decides: as named, or the only one that may."""
-    asked = [name for name in scored.methods if not needs_queries or scored.query_sets(name) != (None,)]
-    if wanted is not None:
-        if wanted not in scored.methods:
-            raise ConfigError(
-                f"--method {wanted}: there are no such scores; there are {', '.join(scored.methods)}."
-            )
-        return wanted
-    if len(asked) == 1:
-        return asked[0]
-    if not asked:
-        raise ConfigError("This rule goes by scores of queries, and no method that asks queries was scored.")
-    raise ConfigError(f"Several methods were scored; name one with --method: {', '.join(asked)}.")
-
-
-def _sides(scored: Scored, method: str) -> Columns:
-    """The columns of pruning: scores and mean percentile ranks on the sets of right and of wrong answers."""
-    names = [name for name in scored.query_sets(method) if name in (CORRECT, INCORRECT)]
-    found = {str(name): Found(method, name, None) for name in names}
-    return Columns(
-        scores={name: scored.scores[one] for name, one in found.items()} | _others(scored, method),
-        ranks={name: scored.percentiles[one] for name, one in found.items()},
-    )
-
-
-def _columns(scored: Scored, config: SelectConfig, method: str) -> tuple[Columns, str]:
-    """The deciding column under the method's name, and every other method's beside it."""
-    sets = scored.query_sets(method)
-    query_set = config.query_set
-    if query_set is None and len(sets) > 1:
-        raise ConfigError(f"{method} has several query sets; name one with --query-set: {_listed(sets)}.")
-    if query_set is not None and query_set not in sets:
-        raise ConfigError(f"--query-set {query_set}: {method} has {_listed(sets)}.")
-    found = Found(method, query_set or sets[0], config.task)
-    if found not in scored.scores:
-        tasks = [one.query_task for one in scored.scores if one.method == method and one.query_task]
-        raise ConfigError(f"--task {config.task}: {method} has {_listed(tasks)}.")
-    name = method if config.task is None else f"{method} on {config.task}"
-    return Columns(scores={name: scored.scores[found], **_others(scored, method)}), name
-
-
-def _others(scored: Scored, method: str) -> dict[str, Float[np.ndarray, "n"]]:
-    """Whole-set columns of the other methods, for comparison."""
-    others = {}
-    for name in scored.methods:
-        sets = scored.query_sets(name)
-        if name != method and len(sets) == 1:
-            others[name] = scored.scores[Found(name, sets[0], None)]
-    return others
-
-
-def _listed(names: Sequence[str | None]) -> str:
-    return ", ".join(dict.fromkeys(str(name) for name in names if name)) or "none"
 
 
 def _write_decisions(path: Path, result: SelectionResult) -> None:

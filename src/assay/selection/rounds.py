@@ -23,13 +23,14 @@ Shares = Literal["size", "equal"]
 
 
 def round_robin(
-    scores: Float[np.ndarray, "n q"], limit: Limit, names: Sequence[str], noun: str = "query"
+    scores: Float[np.ndarray, "n q"], limit: Limit, score: str, names: Sequence[str], noun: str = "query"
 ) -> Choice:
     """Each of q queries (or tasks: `noun`) in turn takes its best candidate that nobody has taken yet.
 
-    The selection of RDS+ (Ivison et al. 2025, arXiv 2503.01807). Queries take turns in the order of the
-    columns; a candidate is never taken by a query for which it has no score. `preference` is minus the place
-    in the order of taking. Raises ConfigError where there is no column or nobody has a score.
+    With queries the selection of RDS+ (Ivison et al. 2025, arXiv 2503.01807). Turns go in the order of the
+    columns, which are called `names`; `score` is what they hold. A candidate is never taken by a query for
+    which it has no score. `preference` is minus the place in the order of taking. Raises ConfigError where
+    there is no column or nobody has a score.
     """
     n, queries = scores.shape
     if queries != len(names) or not queries:
@@ -64,9 +65,9 @@ def round_robin(
             )
     rounds = turns[len(filled.kept) - 1][1]
     reading = (
-        f"Each of {queries:,} {_plural(noun, queries)} in turn took its best candidate that was left, for "
-        f"{counted(rounds, 'round')}, until the budget of {limit} was full; equal scores go by the order of "
-        "the pool.",
+        f"Each of {queries:,} {_plural(noun, queries)} in turn took the candidate with its highest {score} "
+        f"that was left, for {counted(rounds, 'round')}, until the budget of {limit} was full; equal scores "
+        "go by the order of the pool.",
         *on_unscored(int((best_by < 0).sum()), f"any {noun}", kept=False),
         *on_short(filled, limit, "nobody else has a score"),
     )

@@ -81,7 +81,9 @@ class Asked:
 
     @property
     def name(self) -> str:
-        return f"minus {self.order}" if self.options.lowest_first else self.order
+        """What the deciding scores are called, turned around where the lowest come first."""
+        called = self.order or "score"
+        return f"minus {called}" if self.options.lowest_first else called
 
     def side(self, name: str) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
         """Score and mean percentile rank of a query set."""
@@ -103,12 +105,26 @@ class Rule:
     sentence: str
     choose: Callable[[Asked], Choice]
 
+    @property
+    def prunes(self) -> bool:
+        """Whether it goes by the query sets of influence pruning."""
+        return "set correct" in self.needs or "set incorrect" in self.needs
+
+    @property
+    def asks_queries(self) -> bool:
+        """Whether queries choose, each by a score of its own, so that no one column does."""
+        return "scores by query" in self.needs
+
 
 def _balance(asked: Asked) -> Choice:
     if asked.options.by == "source":
         groups: tuple[str, ...] = asked.pool.files
     else:
         groups = tuple("(no task)" if task is None else task for task in asked.pool.tasks)
+    if len(set(groups)) < 2:
+        raise ConfigError(
+            f"There is nothing to balance but one {asked.options.by}, {groups[0]}; take the rule top."
+        )
     shares: Literal["size", "equal"] = "equal" if asked.options.equally else "size"
     return balance(asked.scores, asked.limit, asked.name, groups, shares, asked.options.by)
 
@@ -117,7 +133,7 @@ def _round_robin(asked: Asked) -> Choice:
     columns = asked.columns
     assert columns.by_query is not None
     scores = -columns.by_query if asked.options.lowest_first else columns.by_query
-    return round_robin(scores, asked.limit, columns.queries, columns.turns)
+    return round_robin(scores, asked.limit, asked.name, columns.queries, columns.turns)
 
 
 def _diverse(asked: Asked) -> Choice:
@@ -171,7 +187,7 @@ _ROWS = (
         "In turn",
         ("scores by query",),
         ("order", "lowest_first"),
-        "Each query (or task of queries) in turn takes its best candidate that is left.",
+        "Each query in turn takes its best candidate that is left, or each task of queries (--turns).",
         _round_robin,
     ),
     Rule(

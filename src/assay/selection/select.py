@@ -61,7 +61,11 @@ def select(
         region=choice.region,
         weights=weights,
         notes=drift_sentences(drift),
-        about={"budget": str(budget), "options": asdict(options)},
+        about={
+            "budget": str(budget),
+            "options": asdict(options),
+            **({"turns": columns.turns} if row.asks_queries else {}),
+        },
         drift=drift,
     )
 

@@ -47,10 +47,12 @@ def sides_of(result: SelectionResult) -> list[Side]:
     ]
 
 
-def by_queries(result: SelectionResult) -> bool:
-    """Whether queries chose, each by a score of its own, so that no one column did."""
+def choosing(result: SelectionResult) -> str:
+    """Who chose, each by a score of its own: "queries" or "tasks"; nothing where columns decided."""
     rule = RULES.get(result.rule)
-    return rule is not None and "scores by query" in rule.needs
+    if rule is None or not rule.asks_queries:
+        return ""
+    return "tasks" if result.about.get("turns") == "task" else "queries"
 
 
 def others_of(result: SelectionResult) -> list[str]:

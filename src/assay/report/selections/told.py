@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from assay.report.selections.deciding import by_queries, sides_of
+from assay.report.selections.deciding import choosing, sides_of
 from assay.report.words import count, label, listed, path_label
 from assay.selection.result import Drift, Overlap, SelectionResult, Share
 
@@ -30,8 +30,6 @@ def headline(result: SelectionResult) -> str:
 
 
 def _decided_by(result: SelectionResult) -> str:
-    if by_queries(result):
-        return ", in which queries choose"
     names = [
         f"{side.symbols[0]} ({label(side.name, 40)})" if side.low is not None else label(side.name, 40)
         for side in sides_of(result)
@@ -40,7 +38,8 @@ def _decided_by(result: SelectionResult) -> str:
     turned = isinstance(options, Mapping) and options.get("lowest_first")
     method = result.about.get("method")
     by = f" of {label(method, 40)}" if isinstance(method, str) and result.region is not None else ""
-    return f" on {listed(names)}{by}{', lowest first' if turned else ''}" if names else ""
+    on = f" on {listed(names)}{by}{', lowest first' if turned else ''}" if names else ""
+    return f"{on}, in which {who} take turns" if (who := choosing(result)) else on
 
 
 def choice_name(overlap: Overlap) -> str:

@@ -1,9 +1,12 @@
 """A finished scoring in the terminal: the highest and lowest candidates of every method."""
 
+import shlex
+
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from assay.runs.scores.config import CORRECT, INCORRECT
 from assay.runs.scores.run import Scores
 from assay.runs.scores.tables import Aggregate
 
@@ -25,6 +28,17 @@ def scores_told(done: Scores) -> Table:
             ends = [Text(_printable(", ".join(names))) for names in _ends(done, one)]
             table.add_row(one.method, one.query_set or "none", f"{scored:,}", *ends)
     return table
+
+
+def next_command(done: Scores) -> str:
+    """A selection by the first method, as it can be typed: by its first query set, or by right and wrong
+    answers where the sets are those."""
+    method = done.aggregates[0].method
+    sets = list(dict.fromkeys(one.query_set for one in done.aggregates if one.method == method))
+    by = ["--query-set", str(sets[0])] if len(sets) > 1 else []
+    rule = ["--rule", "combined"] if set(sets) == {CORRECT, INCORRECT} else [*by, "--rule", "top"]
+    where = ["--scores", str(done.folder), "--method", method]
+    return shlex.join(["assay", "select", *where, *rule, "--budget", "50%"])
 
 
 def _ends(done: Scores, one: Aggregate) -> tuple[list[str], list[str]]:
