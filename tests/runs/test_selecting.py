@@ -14,8 +14,9 @@ import assay
 from assay.data.answers import Answer
 from assay.data.prompts import Prompt
 from assay.errors import AssayError, ConfigError, DataError
-from assay.runs.scores.run import Scores
+from assay.runs.scores.run import COMPARED, Scores
 from assay.runs.selecting import Selection
+from assay.runs.selecting_columns import BESIDE
 from assay.runs.selecting_config import SelectConfig, select_config
 from assay.selection.rules import RULES
 from tests.runs.lab import Lab, rows, write_rows
@@ -282,6 +283,17 @@ def test_hidden_states_that_cannot_be_read_are_refused(scores: Scores, tmp_path:
     with pytest.raises(DataError, match="safetensors cannot be read"):
         assay.select(folder, rule="diverse", budget="50%", method="graddot", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_was_scored_unasked_decides_only_where_it_is_named_or_alone(lab: Lab, tmp_path: Path) -> None:
+    assert COMPARED.name == BESIDE
+    folder = tmp_path / "scores"
+    scores = assay.score(lab.run, method="graddot", candidates=lab.base, queries=lab.queries, out=folder)
+    assert {one.method for one in scores.aggregates} == {"graddot", BESIDE}
+    assert assay.select(scores, rule="top", budget="50%").result.order == "graddot"
+    assert assay.select(scores, rule="top", budget="50%", method=BESIDE).result.order == BESIDE
+    assay.score(lab.run, method=BESIDE, candidates=lab.base, queries=lab.queries, out=folder)
+    assert assay.select(scores, rule="top", budget="50%").result.order == BESIDE
 
 
 def test_one_candidate_can_be_kept_and_nothing_else_done(lab: Lab, tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from assay.runs.scores.config import CORRECT, INCORRECT
 from assay.runs.selecting_config import SelectConfig
 from assay.selection.rules import Columns, Rule
 
+BESIDE = "minus_loss"
+"""What every pass by gradients scores unasked, to compare with; it decides where it is named or alone."""
+
 
 def method_of(scored: Scored, rule: Rule, wanted: str | None) -> str:
     """The method that decides: as named, or the only one that may.
@@ -31,9 +34,10 @@ def method_of(scored: Scored, rule: Rule, wanted: str | None) -> str:
             f"--method {wanted}: it asks no queries, and {rule.name} goes by scores of queries; take "
             f"{' or '.join(fit)}."
         )
-    if wanted is None and len(fit) > 1:
+    asked = [name for name in fit if name != BESIDE] or fit
+    if wanted is None and len(asked) > 1:
         raise ConfigError(f"Several methods were scored; name one with --method: {', '.join(fit)}.")
-    return wanted or fit[0]
+    return wanted or asked[0]
 
 
 def columns_of(scored: Scored, config: SelectConfig, rule: Rule, method: str) -> tuple[Columns, str | None]:
