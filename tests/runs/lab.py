@@ -77,11 +77,15 @@ class Lab:
 
 
 class Heard:
-    """A progress that remembers what it was told, and can stop a run at the start of a stage."""
+    """A progress that remembers what it was told, and can stop a run at the start of a stage.
+
+    `told` are notes and labels of stages together, in their order.
+    """
 
     def __init__(self, stop_at: str | None = None) -> None:
         self.notes: list[str] = []
         self.stages: list[str] = []
+        self.told: list[str] = []
         self.stop_at = stop_at
 
     @contextmanager
@@ -89,10 +93,12 @@ class Heard:
         if self.stop_at is not None and self.stop_at in label:
             raise KeyboardInterrupt
         self.stages.append(label)
+        self.told.append(label)
         yield lambda amount: None
 
     def note(self, sentence: str) -> None:
         self.notes.append(sentence)
+        self.told.append(sentence)
 
 
 def rows(style: str, first: int, count: int, pair: str = "ref") -> list[dict[str, Any]]:

@@ -1,7 +1,9 @@
 """A scoring end to end on a tiny run: its numbers, its tables, what it refuses, and that it can be killed."""
 
 import json
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from assay.runs.inputs import read_file, tokenise
 from assay.runs.scores.config import score_config
 from assay.runs.scores.run import Scores, run_scores
 from assay.runs.scores.store import Store
-from tests.runs.lab import Lab
+from tests.runs.lab import Heard, Lab
 
 QUERIES = 4
 
@@ -208,6 +210,33 @@ def test_a_scoring_killed_at_any_shard_ends_in_the_same_tables(
         assert (killed / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_scoring_killed_between_any_two_files_ends_in_the_same_tables(
+    lab: Lab, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In fp32, where another way of adding up would show."""
+    options = {"methods": ["less", "gradcos", "ekfac"], "steps": [6], "dtype": "fp32", "shard_tokens": 400}
+    whole = scored(lab, files, tmp_path / "whole", **options).folder
+    write, left = Store.write, iter(())
+
+    def dying(self: Store, *arguments: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        write(self, *arguments)
+
+    writes = len(list(whole.glob("measures/*/*/*.safetensors")))
+    assert writes > 8
+    for count in range(writes):
+        out = tmp_path / f"killed-{count}"
+        left = iter([1] * count)
+        monkeypatch.setattr(Store, "write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            scored(lab, files, out, **options)
+        monkeypatch.setattr(Store, "write", write)
+        scored(lab, files, out, **options)
+        for name in ("scores.parquet", "aggregates.parquet"):
+            assert (out / name).read_bytes() == (whole / name).read_bytes(), count
+
+
 def test_what_was_measured_is_not_measured_again(
     lab: Lab, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,14 +253,16 @@ def test_what_was_measured_is_not_measured_again(
         ({"query_loss_on": "all"}, "query_loss_on"),
         ({"dtype": "fp32"}, "model (dtype)"),
         ({"loss_on": "last"}, "loss_on"),
+        ({"project": 64}, "project"),
+        ({"project": "off"}, "project"),
     ],
 )
 def test_another_setting_is_refused_by_its_name(
     lab: Lab, files: dict[str, Path], tmp_path: Path, changes: dict[str, Any], named: str
 ) -> None:
-    scored(lab, files, tmp_path / "out", methods=["length"])
+    scored(lab, files, tmp_path / "out", methods=["diagonal"])
     with pytest.raises(ResumeError, match=named.split(" ")[0]):
-        scored(lab, files, tmp_path / "out", methods=["length"], **changes)
+        scored(lab, files, tmp_path / "out", methods=["diagonal"], **changes)
 
 
 def test_projected_scores_say_so_and_how_far_off_they_are(
@@ -252,6 +283,118 @@ def test_memory_too_small_for_exact_queries_projects_or_is_refused(
         scored(lab, files, tmp_path / "off", project="off", memory_gb=1e-5)
     with pytest.raises(ConfigError, match="Even projected"):
         scored(lab, files, tmp_path / "auto", memory_gb=1e-9)
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set how many bytes the machine says are free. So small a model can be projected to anything."""
+    monkeypatch.setattr("assay.runs.scores.projecting.SMALLEST", 1)
+
+    def say(size: float) -> None:
+        monkeypatch.setattr("assay.runs.scores.ahead.free_memory", lambda device: int(size))
+
+    return say
+
+
+PLENTY, LITTLE = 1e9, 1.2e4
+
+
+def killed(
+    lab: Lab, files: dict[str, Path], out: Path, monkeypatch: pytest.MonkeyPatch, **changes: Any
+) -> None:
+    """A scoring that dies behind its first shard."""
+    write = Store.write
+
+    def dying(self: Store, checkpoint: str, measure: str, shard: int | str, *more: Any) -> None:
+        if shard == 1:
+            raise KeyboardInterrupt
+        write(self, checkpoint, measure, shard, *more)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "write", dying)
+        scored(lab, files, out, **changes)
+
+
+def test_a_scoring_begun_with_projected_queries_goes_on_with_them(
+    lab: Lab,
+    files: dict[str, Path],
+    tmp_path: Path,
+    free: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free(LITTLE)
+    whole = scored(lab, files, tmp_path / "whole")
+    assert any("projected to at most" in note for note in whole.notes)
+    killed(lab, files, tmp_path / "out", monkeypatch)
+    free(PLENTY)
+    scored(lab, files, tmp_path / "out")
+    for name in ("scores.parquet", "aggregates.parquet"):
+        assert (tmp_path / "out" / name).read_bytes() == (whole.folder / name).read_bytes()
+
+
+def test_a_scoring_begun_with_exact_queries_is_never_finished_with_others(
+    lab: Lab,
+    files: dict[str, Path],
+    tmp_path: Path,
+    free: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free(PLENTY)
+    killed(lab, files, tmp_path / "out", monkeypatch)
+    free(LITTLE)
+    with pytest.raises(ConfigError, match=r"projection\.json.* are held exact .*--memory-gb"):
+        scored(lab, files, tmp_path / "out")
+    (tmp_path / "out" / "measures" / "projection.json").unlink()
+    with pytest.raises(ResumeError, match="measured on other"):
+        scored(lab, files, tmp_path / "out")
+
+
+def test_one_choice_of_projection_holds_for_all_checkpoints(
+    lab: Lab, files: dict[str, Path], tmp_path: Path, free: Callable[[float], None]
+) -> None:
+    """Curvature at the last one takes what would let the others be exact."""
+    free(PLENTY)
+    exact = scored(lab, files, tmp_path / "exact", methods=["tracin"])
+    (said,) = [note for note in exact.notes if note.startswith("Gradients: ")]
+    size = float(re.search(r"([0-9.]+) kB", said)[1]) * 1000  # type: ignore[index]
+    free(2 * (size + 1000))
+    tracin = scored(lab, files, tmp_path / "tracin", methods=["tracin"])
+    both = scored(lab, files, tmp_path / "both", methods=["tracin", "diagonal"])
+    assert not any("projected to" in note for note in tracin.notes)
+    assert sum("projected to" in note for note in both.notes) == 1
+    assert sum("projected products differ" in note for note in both.notes) == 3
+
+
+def test_an_option_is_settled_by_the_first_method_that_reads_it(
+    lab: Lab, files: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    scored(lab, files, out, methods=["graddot", "length"])
+    scored(lab, files, out, methods=["diagonal"], damping=0.5)
+    scored(lab, files, out, methods=["gradcos"])
+    with pytest.raises(ResumeError, match="another damping"):
+        scored(lab, files, out, methods=["diagonal"])
+
+
+def test_time_and_memory_are_said_for_one_checkpoint_and_for_all_before_any_pass(
+    lab: Lab, files: dict[str, Path], tmp_path: Path
+) -> None:
+    heard = Heard()
+    methods = ["tracin", "diagonal", "minus_loss", "rds", "bm25"]
+    run_scores(score_config(settings(lab, files, methods=methods)), tmp_path / "out", progress=heard)
+    ahead = [note for note in heard.notes if " besides model and activations" in note]
+    assert [note.split(":")[0] for note in ahead] == ["Gradients", "Hidden states", "Words"]
+    tokens = sum(json.loads((tmp_path / "out/pool/manifest.json").read_text())["tokens"] for _ in range(3))
+    assert f" {tokens:,} tokens of candidates at 3 checkpoints: about " in ahead[0]
+    assert re.search(r"about \d+ s for the first, about|about \d+ s for the first, \d+ s for all", ahead[0])
+    assert any("for fitting curvature, at checkpoint-6" in note for note in heard.notes)
+    assert heard.told.index(ahead[-1]) < heard.told.index("checkpoint-2 (1 of 3)")
+    heard = Heard()
+    run_scores(
+        score_config(settings(lab, files, methods=["minus_loss"])), tmp_path / "losses", progress=heard
+    )
+    (said,) = [note for note in heard.notes if " besides model and activations" in note]
+    assert re.fullmatch(r"Losses: [0-9,]+ tokens of candidates: about \d+ s, [0-9.]+ [kM]B for .*", said)
 
 
 def test_a_method_by_queries_without_queries_names_those_that_need_none(

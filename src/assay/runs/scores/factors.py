@@ -60,7 +60,7 @@ def fitted(
     Killed at any moment, the same call goes on from the last saving to the identical result. Raises
     ResumeError where `folder` holds a curvature with another fingerprint; NumericsError as `observe` does.
     """
-    done = folder / f"{kind}.safetensors"
+    done = factors_file(folder, kind)
     found = load_curvature(done, fingerprint, engine.device)
     if found is not None:
         return found
@@ -98,6 +98,11 @@ def fitted(
     first.unlink(missing_ok=True)
     second.unlink(missing_ok=True)
     return whole
+
+
+def factors_file(folder: Path, kind: Kind) -> Path:
+    """Where a finished curvature lies."""
+    return folder / f"{kind}.safetensors"
 
 
 def spread(pool: int, examples: int | None) -> Int[np.ndarray, "m"]:

@@ -12,7 +12,13 @@ CURVATURES = ("ekfac", "kfac", "diagonal")
 MOMENTS = ("adam", "adam_exact")
 BY_GRADIENTS = ("gradient", *MOMENTS, *CURVATURES, *(f"{name}_self" for name in CURVATURES))
 BY_HIDDEN_STATES = ("rds", "embedding")
+BY_WORDS = ("bm25",)
 LOSS = "loss"
+
+
+def meets_queries(measure: str) -> bool:
+    """Whether candidates' gradients meet those of queries in a measure, where there are queries."""
+    return measure in BY_GRADIENTS and not measure.endswith("_self")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ The one place where the rooms meet; each step is a call into one of them. A kill
 finished shards and ends in the same tables.
 """
 
-import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -19,25 +18,31 @@ from assay.data.readers import write_rejects
 from assay.data.render import loss_on_warning
 from assay.data.texts import counted
 from assay.files import write_json
-from assay.fingerprint import digest, fingerprint
+from assay.fingerprint import fingerprint
 from assay.methods.table import Method, method_named
 from assay.models.loading import context_length
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
-from assay.runs.folder import SETTINGS, refuse_others, require_writable
+from assay.runs.folder import SETTINGS, require_writable
 from assay.runs.scores.config import ScoreConfig
 from assay.runs.scores.flips import flipped_sets
-from assay.runs.scores.measure import Measuring, measure_all
+from assay.runs.scores.measure import measure_all
+from assay.runs.scores.measuring import Measuring
 from assay.runs.scores.needs import BY_GRADIENTS, measures_of
 from assay.runs.scores.pool import prepare_pool
 from assay.runs.scores.pool_index import PoolIndex
 from assay.runs.scores.queries import Queries, read_query_sets, tokenise_queries
 from assay.runs.scores.scoring import score_all
+from assay.runs.scores.settings import options_of, settings_of, settled
 from assay.runs.scores.tables import Aggregate, Candidates
 
 COMPARED = method_named("minus_loss")
 """Comes for nothing with every pass by gradients at the last checkpoint, to compare a selection with."""
+
+
+SUMMARY = "scores.json"
+"""Written last: how the tables beside it were made."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +115,9 @@ def run_scores(
     queries = tokenise_queries(sets, session.tokenizer, config, longest)
     say(*queries.notes)
 
-    settings = _settings(session, queries, config)
-    refuse_others(out, settings, "scoring", before=("answers", "pool"))
+    settings = settings_of(session, queries, config)
+    measures = {measure for found in wanted.values() for measure in found}
+    everything = settled(out, settings, options_of(config, measures, len(queries)))
     pool = prepare_pool(
         config.candidates,
         config,
@@ -123,7 +129,7 @@ def run_scores(
         progress=progress,
     )
     say(*pool.notes, *_shared(pool, queries))
-    write_json(out / SETTINGS, settings)
+    write_json(out / SETTINGS, everything)
     all_rejects = (*rejects, *queries.rejects)
     if all_rejects:
         write_rejects(out / "rejects.jsonl", all_rejects)
@@ -135,27 +141,9 @@ def run_scores(
     if any(measure in BY_GRADIENTS for measure in wanted.get(trajectory.checkpoints[-1], ())):
         rows += [] if COMPARED in rows else [COMPARED]
     aggregates = score_all(measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed)
-    about = _about(session, config, pool, queries, rows, settings, command, began)
-    write_json(out / "scores.json", {"about": about, "notes": notes, "settings": settings})
+    about = _about(session, config, pool, queries, rows, everything, command, began)
+    write_json(out / SUMMARY, {"about": about, "notes": notes, "settings": everything})
     return Scores(config, out, candidates, tuple(aggregates), tuple(notes), all_rejects, about)
-
-
-def _settings(session: Session, queries: Queries, config: ScoreConfig) -> dict[str, Any]:
-    """Everything that every measure depends on, but for the pool and the weights of a checkpoint."""
-    return {
-        "assay": __version__,
-        "model": session.describe(),
-        "tokenizer": digest(json.dumps(session.tokenizer.chat_template, sort_keys=True)),
-        "reduction": "sum over completion tokens",
-        "loss_on": config.loss_on,
-        "query_loss_on": config.query_loss_on,
-        "queries": queries.digest() if len(queries) else None,
-        "project": config.project,
-        "projection": config.projection,
-        "damping": config.damping,
-        "factor_examples": config.factor_examples,
-        "seed": config.seed,
-    }
 
 
 def _shared(pool: PoolIndex, queries: Queries) -> Sequence[str]:
