@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import assay
 from assay.errors import ConfigError, ModelError, ResumeError
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
@@ -395,6 +396,24 @@ def test_time_and_memory_are_said_for_one_checkpoint_and_for_all_before_any_pass
     )
     (said,) = [note for note in heard.notes if " besides model and activations" in note]
     assert re.fullmatch(r"Losses: [0-9,]+ tokens of candidates: about \d+ s, [0-9.]+ [kM]B for .*", said)
+
+
+def test_an_interrupted_rerun_is_not_taken_for_finished(
+    lab: Lab, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    scored(lab, files, out, methods=["graddot"])
+
+    def dying(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("assay.runs.scores.scoring.aggregate_rows", dying)
+        scored(lab, files, out, methods=["gradcos"])
+    with pytest.raises(ConfigError, match="has not finished"):
+        assay.select(out, rule="top", budget="50%")
+    scored(lab, files, out, methods=["gradcos"])
+    assert assay.select(out, rule="top", budget="50%", method="gradcos").result.kept.any()
 
 
 def test_a_method_by_queries_without_queries_names_those_that_need_none(

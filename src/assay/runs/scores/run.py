@@ -137,6 +137,7 @@ def run_scores(
     measuring = Measuring(config, session, pool, queries, out, settings, progress, say)
     measure_all(measuring, wanted)
     progress.note("Writing tables.")
+    (out / SUMMARY).unlink(missing_ok=True)  # it says that the tables are finished
     candidates = Candidates.read(pool.table)
     if any(measure in BY_GRADIENTS for measure in wanted.get(trajectory.checkpoints[-1], ())):
         rows += [] if COMPARED in rows else [COMPARED]
