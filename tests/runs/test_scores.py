@@ -377,6 +377,35 @@ def test_an_option_is_settled_by_the_first_method_that_reads_it(
         scored(lab, files, out, methods=["diagonal"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"exact": True}, "exact needs the method less"),
+        ({"damping": 0.5}, "damping needs a method by curvature"),
+        ({"factor_examples": 4}, "factor_examples needs a method by curvature"),
+        ({"incorrect": "all-wrong"}, "incorrect needs questions"),
+        ({"answers": "numeric"}, "answers needs questions"),
+        ({"max_new_tokens": 8}, "max_new_tokens needs questions"),
+        ({"methods": ["length", "bm25"], "project": 64}, "project needs a method that compares gradients"),
+        ({"methods": ["minus_loss"], "memory_gb": 1.0}, "memory_gb needs a method that compares"),
+        ({"methods": ["length"], "queries": {}, "query_loss_on": "all"}, "query_loss_on needs queries"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_refused(
+    lab: Lab, files: dict[str, Path], changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        score_config(settings(lab, files, **changes))
+
+
+def test_an_option_that_something_reads_is_not_refused(lab: Lab, files: dict[str, Path]) -> None:
+    given = {"exact": True, "damping": 0.5, "factor_examples": 4, "project": 64, "memory_gb": 1.0}
+    asked = {"incorrect": "all-wrong", "answers": "numeric", "max_new_tokens": 8, "query_loss_on": "all"}
+    changes = {"methods": ["less", "self_ekfac"], "questions": "questions.jsonl", **given, **asked}
+    assert score_config(settings(lab, files, **changes)).damping == 0.5
+    assert not score_config(settings(lab, files, exact=False, memory_gb=None)).exact
+
+
 def test_time_and_memory_are_said_for_one_checkpoint_and_for_all_before_any_pass(
     lab: Lab, files: dict[str, Path], tmp_path: Path
 ) -> None:

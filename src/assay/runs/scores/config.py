@@ -1,13 +1,14 @@
 """The settings of a scoring, from options or Python, checked before anything is read. Knows no models."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from assay.errors import ConfigError
-from assay.methods.table import METHODS, method_named
+from assay.methods.table import METHODS, Method, method_named
 from assay.runs.config import MeasureConfig, SetConfig, checked_settings
+from assay.runs.scores.needs import CURVATURES, measure_of, meets_queries
 
 CORRECT, INCORRECT = "correct", "incorrect"
 """Names of the query sets that are made from two models' own answers."""
@@ -83,7 +84,11 @@ class ScoreConfig(MeasureConfig):
 
 
 def score_config(values: Mapping[str, Any], *, options: Collection[str] = ()) -> ScoreConfig:
-    """Check settings; raises ConfigError with the first problem in one sentence."""
+    """Check settings; raises ConfigError with the first problem in one sentence.
+
+    An option that nothing would read is a problem, too. The sentence names the command line's option where
+    the setting is one of `options`.
+    """
     config = checked_settings(ScoreConfig, values, options)
     rows = [method_named(name) for name in config.methods]
     asking = [row.name for row in rows if row.per_query]
@@ -93,7 +98,29 @@ def score_config(values: Mapping[str, Any], *, options: Collection[str] = ()) ->
             f"{asking[0]} scores candidates by queries; give --queries FILE (or --questions FILE), or a "
             f"method that needs none: {free}."
         )
+    _refuse_unread(config, rows, options)
     return config
+
+
+def _refuse_unread(config: ScoreConfig, rows: Sequence[Method], options: Collection[str]) -> None:
+    """Raise ConfigError naming an option that was given, and what would have to be there to read it."""
+    measures = {measure for row in rows if (measure := measure_of(row)) is not None}
+    asked = bool(config.queries or config.questions)
+    curved = any(measure.removesuffix("_self") in CURVATURES for measure in measures)
+    held = asked and any(map(meets_queries, measures))
+    readers = (
+        (("exact",), any(row.name == "less" for row in rows), "the method less"),
+        (("damping", "factor_examples"), curved, "a method by curvature (ekfac, kfac, diagonal, self_ekfac)"),
+        (("project", "projection", "memory_gb"), held, "a method that compares gradients with queries"),
+        (("incorrect", "answers", "max_new_tokens"), bool(config.questions), "questions (--questions FILE)"),
+        (("query_loss_on",), asked, "queries (--queries FILE)"),
+    )
+    for names, there, reader in readers:
+        for name in names:
+            given = name in config.model_fields_set and getattr(config, name) not in (None, False)
+            if given and not there:
+                shown = f"--{name}".replace("_", "-") if name in options else name
+                raise ConfigError(f"{shown} needs {reader} and would change nothing here; leave it out.")
 
 
 def _set(one: Any) -> Any:
