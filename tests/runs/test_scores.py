@@ -469,6 +469,21 @@ def test_less_without_an_optimizer_says_what_to_take(
         scored(lab, files, tmp_path / "out", checkpoints=str(run), methods=["less"])
 
 
+def test_what_answers_will_take_is_said_before_they_are_made(
+    lab: Lab, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("assay.runs.flips.ask", dying)
+    heard = Heard()
+    changes = {"questions": str(lab.queries), "queries": {}, "max_new_tokens": 20}
+    with pytest.raises(KeyboardInterrupt):
+        run_scores(score_config(settings(lab, files, **changes)), tmp_path / "out", progress=heard)
+    (said,) = [note for note in heard.notes if note.startswith("Answers: ")]
+    assert "12 questions to 2 models, at most 20 tokens each: at most about " in said
+
+
 def test_a_candidate_equal_to_a_query_is_said(lab: Lab, files: dict[str, Path], tmp_path: Path) -> None:
     done = scored(lab, files, tmp_path / "out", candidates=[str(files["queries"])])
     assert any(f"{QUERIES} candidates equal to a query" in note for note in done.notes)
