@@ -13,6 +13,8 @@ from assay.crafting.request import By
 Role = Literal["probe", "control", "query", "undesired"]
 """What a study does with a set; `undesired` is a query set of bad responses."""
 
+TurnRole = Literal["system", "user", "assistant"]
+
 ReadAs = Literal["text", "json", "label"]
 
 
@@ -34,7 +36,7 @@ class Check:
 class TurnText:
     """A template of one turn; `learn` is False for an assistant's turn that is shown and not learned."""
 
-    role: Literal["system", "user", "assistant"]
+    role: TurnRole
     text: str
     learn: bool = True
 

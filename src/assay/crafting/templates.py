@@ -1,7 +1,8 @@
 """Templates filled in: jinja2 in its sandbox, where every name has to be known. Knows no strategy.
 
 Text that is filled in is never itself a template, and it stays as it is: nothing is escaped or trimmed. Of a
-template's own text one line break at the very end is left out, as YAML's blocks put one there.
+template's own text one line break at the very end is left out, as YAML's blocks put one there, and a line of
+nothing but a `{% … %}` leaves no empty line.
 """
 
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ class Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
-ENVIRONMENT = Environment(undefined=Missing, autoescape=False)
+ENVIRONMENT = Environment(undefined=Missing, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 del ENVIRONMENT.globals["lipsum"], ENVIRONMENT.filters["random"]  # equal inputs give equal texts
 BUILT_IN = frozenset(ENVIRONMENT.globals)
 FROM_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)

@@ -67,7 +67,7 @@ class _Work:
         if given is not None:
             reason = self._take(step, given)
             return self._wanted(step) if reason is None else self._no(step.name, [Tried(given.text, reason)])
-        turns = tuple(Turn(turn.role, filled(turn.text, self.names)) for turn in step.turns)
+        turns = self._shown(step)
         where = f"{self.strategy.name}, {step.name}, of {self.reference.id}"
         tried: list[Tried] = []
         for attempt in range(step.attempts):
@@ -104,6 +104,19 @@ class _Work:
         if given.text is not None:
             return Reply(filled(given.text, names))
         return Reply(json.dumps({name: filled(text, names) for name, text in given.fields.items()}))
+
+    def _shown(self, step: Ask) -> tuple[Turn, ...]:
+        """The turns of a request. The student also sees what stands before the query, as in its training."""
+        turns = [Turn(turn.role, filled(turn.text, self.names)) for turn in step.turns]
+        if step.by != "student":
+            return tuple(turns)
+        own = turns[0].role == "system"
+        before = [
+            Turn(turn.role, turn.content)
+            for turn in self.reference.before
+            if turn.role != "tool" and not (own and turn.role == "system")
+        ]
+        return (*turns[:own], *before, *turns[own:])
 
     def _take(self, step: Ask, reply: Reply) -> str | None:
         """Make a reply the step's value, or say why it will not do."""
