@@ -469,6 +469,31 @@ def test_less_without_an_optimizer_says_what_to_take(
         scored(lab, files, tmp_path / "out", checkpoints=str(run), methods=["less"])
 
 
+def test_less_refuses_moments_that_the_weights_contradict(
+    lab: Lab, files: dict[str, Path], tmp_path: Path
+) -> None:
+    """Adam's state of the last checkpoint, with that of the first layer and of the last exchanged."""
+    run = tmp_path / "run"
+    shutil.copytree(lab.run, run)
+    path = run / "checkpoint-6" / "optimizer.pt"
+    saved = torch.load(path, weights_only=True)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for place, state in saved["state"].items():
+        alike.setdefault(tuple(state["exp_avg"].shape), []).append(place)
+    pairs = [pair for places in alike.values() for pair in zip(places, places[::-1], strict=True)]
+    assert len(pairs) == len(saved["state"])
+    torch.save({**saved, "state": {to: saved["state"][at] for at, to in pairs}}, path)
+    heard = Heard()
+    config = score_config(settings(lab, files, checkpoints=str(run), methods=["less"]))
+    with pytest.raises(
+        ModelError, match=r"checkpoint-6/optimizer\.pt.* another order.*take tracin or gradcos"
+    ):
+        run_scores(config, tmp_path / "out", progress=heard)
+    assert not [label for label in heard.stages if "checkpoint" in label]  # before hours are spent on others
+    config = score_config(settings(lab, files, checkpoints=str(run), methods=["tracin"]))
+    assert run_scores(config, tmp_path / "without").aggregates
+
+
 def test_what_answers_will_take_is_said_before_they_are_made(
     lab: Lab, files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
