@@ -1,4 +1,4 @@
-"""Greedy answers of a model to prompts, many at a time, with a cache of keys and values.
+"""Answers of a model to prompts, greedy or sampled, many at a time, with a cache of keys and values.
 
 transformers' own `generate` does the work, under a configuration of ours alone: what a model's folder says
 of sampling, penalties or lengths plays no part. Knows nothing of what is asked or whether answers are right.
@@ -30,9 +30,15 @@ def generate(
     ends: Sequence[int],
     max_new_tokens: int = 256,
     token_budget: int = 16_384,
+    temperature: float = 0.0,
+    seeds: Sequence[int] | None = None,
     advance: Callable[[float], None] = lambda amount: None,
 ) -> list[Answer]:
     """What the model says to every prompt, in their order: the likeliest tokens up to one of `ends`.
+
+    With a `temperature` above 0 every token is drawn from softmax(logits / temperature) over the whole
+    vocabulary, by uniform numbers that follow from the prompt's own seed alone (`seeds`, one for each prompt;
+    its place where none are given).
 
     An answer without an end after `max_new_tokens`, or where the model's context is full, is cut off.
     Prompts of like length share a batch of at most `token_budget` tokens, answers counted at their full
@@ -43,16 +49,20 @@ def generate(
     """
     if max_new_tokens < 1:
         raise ConfigError(f"max-new-tokens is {max_new_tokens}; it must be at least 1.")
+    if not 0 <= temperature < float("inf"):
+        raise ConfigError(f"temperature is {temperature:g}; it must be 0 (the likeliest tokens) or above.")
     if not ends:
         raise ModelError(
             "Neither the tokenizer nor the model has a token that ends an answer, so none would ever end; "
             "give the tokenizer an eos_token."
         )
     inner, stops = _inner(model), tuple(sorted(ends))
+    seeds = range(len(prompts)) if seeds is None else seeds
     answers: dict[int, Answer] = {}
     for rows, room in _batches(prompts, context_length(inner.config), max_new_tokens, token_budget):
         batch = [prompts[row] for row in rows]
-        said = _continue(inner, batch, stops, room, tokenizer.pad_token_id)
+        draws = _draws([seeds[row] for row in rows], room) if temperature > 0 else None
+        said = _continue(inner, batch, stops, room, tokenizer.pad_token_id, temperature, draws)
         for row, ids in zip(rows, said, strict=True):
             answers[row] = _answer(prompts[row], ids, stops, tokenizer)
         advance(len(rows))
@@ -92,7 +102,13 @@ def _batches(
 
 @torch.no_grad()
 def _continue(
-    model: Any, batch: Sequence[Prompt], ends: tuple[int, ...], room: int, pad: int | None
+    model: Any,
+    batch: Sequence[Prompt],
+    ends: tuple[int, ...],
+    room: int,
+    pad: int | None,
+    temperature: float,
+    draws: Float[np.ndarray, "n room"] | None,
 ) -> Int[np.ndarray, "n new"]:
     """The new ids of each prompt. Prompts are padded on the left, so that all answers begin side by side."""
     longest = max(len(prompt) for prompt in batch)
@@ -110,14 +126,16 @@ def _continue(
         use_cache=True,
         return_dict_in_generate=False,
     )
-    finite: Any = LogitsProcessorList([_Finite([prompt.id for prompt in batch])])
     device = next(model.parameters()).device
+    steps: Any = LogitsProcessorList([_Finite([prompt.id for prompt in batch])])
+    if draws is not None:
+        steps.append(_Drawn(temperature, torch.from_numpy(draws)))
     with _answering(model, greedy), quiet():
         whole = model.generate(
             input_ids=torch.from_numpy(ids).to(device),
             attention_mask=torch.from_numpy(mask).to(device),
             generation_config=greedy,
-            logits_processor=finite,
+            logits_processor=steps,
         )
     new: np.ndarray = whole[:, longest:].cpu().numpy()
     return new
@@ -150,6 +168,28 @@ class _Finite(LogitsProcessor):  # type: ignore[misc]
                 "not finite, or its dtype is too narrow."
             )
         return scores
+
+
+class _Drawn(LogitsProcessor):  # type: ignore[misc]
+    """Leaves to each prompt the one token that its next uniform number u picks: the first at which the
+    cumulative softmax(logits / temperature) exceeds u, in float64. A greedy search then takes it."""
+
+    def __init__(self, temperature: float, draws: Float[Tensor, "n room"]) -> None:
+        self.temperature, self.draws, self.step = temperature, draws, 0
+
+    def __call__(self, input_ids: Int[Tensor, "n t"], scores: Float[Tensor, "n v"]) -> Float[Tensor, "n v"]:
+        place = torch.device("cpu") if scores.device.type == "mps" else scores.device  # mps has no float64
+        logits = scores.to(place).double()
+        cumulative = ((logits - logits.amax(-1, keepdim=True)) / self.temperature).exp().cumsum(-1)
+        wanted = self.draws[:, self.step, None].to(place) * cumulative[:, -1:]
+        self.step += 1
+        drawn = torch.searchsorted(cumulative, wanted, right=True).clamp_max(scores.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter(-1, drawn.to(scores.device), 0.0)
+
+
+def _draws(seeds: Sequence[int], room: int) -> Float[np.ndarray, "n room"]:
+    """Uniform numbers in [0, 1), float64: a row for each seed, of which longer rows are continuations."""
+    return np.stack([np.random.Generator(np.random.PCG64(seed)).random(room) for seed in seeds])
 
 
 @contextmanager
