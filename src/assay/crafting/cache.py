@@ -1,14 +1,16 @@
 """Replies by what was asked: one SQLite file in which a reply is safe as soon as it is put.
 
-A reply is found by its model's name and by all that decides it: turns, temperature, most tokens, attempt. Who
-asks, for what and where the model runs are no part of it, and no address or key comes near the file.
+Whatever ends the process, what was put is there (where the power fails, the last moments may be missing). A
+reply is found by its model's name and by all that decides it: turns, temperature, most
+tokens, attempt. Who asks, for what and where the model runs are no part of it, and no address or key comes near
+the file.
 """
 
 import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +64,9 @@ class Cache:
                 "completion_tokens INTEGER) WITHOUT ROWID"
             )
             self._file.execute(f"PRAGMA user_version = {VERSION}")
+        with self._said():
+            self._file.execute("PRAGMA journal_mode = WAL")
+            self._file.execute("PRAGMA synchronous = NORMAL")
 
     def get(self, model: str, request: Request) -> Reply | None:
         """The reply that is kept, None where there is none."""
@@ -73,14 +78,25 @@ class Cache:
         return None if row is None else Reply(row[0], bool(row[1]), row[2], row[3])
 
     def put(self, model: str, request: Request, reply: Reply) -> Reply:
-        """Keep a reply, on disk when this returns; gives back the one that stands, the first that was put."""
-        row = (reply.text, reply.cut_off, reply.prompt_tokens, reply.completion_tokens)
-        with self._lock, self._said(), self._file:
-            self._file.execute(
-                "INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)",
-                (address(model, request), asked(model, request), *row),
+        """`put_all` for one reply."""
+        return self.put_all(model, [(request, reply)])[0]
+
+    def put_all(self, model: str, replies: Sequence[tuple[Request, Reply]]) -> list[Reply]:
+        """Keep replies, all or none; gives back those that stand, the first that were put."""
+        rows = [
+            (
+                address(model, request),
+                asked(model, request),
+                reply.text,
+                reply.cut_off,
+                reply.prompt_tokens,
+                reply.completion_tokens,
             )
-        return self.get(model, request) or reply
+            for request, reply in replies
+        ]
+        with self._lock, self._said(), self._file:
+            self._file.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?, ?, ?, ?, ?)", rows)
+        return [self.get(model, request) or reply for request, reply in replies]
 
     def __len__(self) -> int:
         with self._lock, self._said():

@@ -159,8 +159,7 @@ class _Driving(Generic[T]):
         """Wait for answers, keep them all, then let those go on who waited for them."""
         for asking in self._worthwhile():
             name = asking.model.name
-            kept = [(request, self._kept(name, request, answer)) for request, answer in asking.finished()]
-            for request, answer in kept:
+            for request, answer in self._kept(name, asking.finished()):
                 asking.note(answer)
                 for place, live in enumerate(self._waiting.pop(address(name, request))):
                     if isinstance(answer, Reply):
@@ -169,8 +168,14 @@ class _Driving(Generic[T]):
         for asking in self._asking.values():
             asking.start()
 
-    def _kept(self, name: str, request: Request, answer: Reply | Failure) -> Reply | Failure:
-        return self._cache.put(name, request, answer) if isinstance(answer, Reply) else answer
+    def _kept(
+        self, name: str, found: list[tuple[Request, Reply | Failure]]
+    ) -> list[tuple[Request, Reply | Failure]]:
+        """What came, failures first; replies as they stand in the cache from now on."""
+        replies = [(request, answer) for request, answer in found if isinstance(answer, Reply)]
+        stand = self._cache.put_all(name, replies)
+        failures = [(request, answer) for request, answer in found if isinstance(answer, Failure)]
+        return [*failures, *((request, reply) for (request, _), reply in zip(replies, stand, strict=True))]
 
     def _worthwhile(self) -> list[_Asking]:
         """Models to hear now: those that are ready, or the only one that is at work."""

@@ -45,9 +45,7 @@ class Server:
             parts = urlsplit(url.strip())
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError:
-            raise ConfigError(
-                "The endpoint is no address; give one such as http://localhost:8000/v1."
-            ) from None
+            raise ConfigError("The endpoint is no address such as http://localhost:8000/v1 is.") from None
         if parts.username is not None or parts.password is not None:
             raise ConfigError(
                 "The endpoint's address holds credentials (before the @); leave them out, and put a key into "
@@ -60,7 +58,7 @@ class Server:
             )
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(
-                f"The endpoint {url!r} is no address of http or https; give one such as http://localhost:8000/v1."
+                f"The endpoint {url!r} is no address of http or https, such as http://localhost:8000/v1."
             )
         path = parts.path.rstrip("/")
         if path.endswith("/completions"):
@@ -103,10 +101,8 @@ class Server:
                 f"{self.url} wants a key ({status}) and was sent none; put it into the environment variable "
                 f"{self.key_env or KEY_ENV}, or name the one that holds it (--key-env)."
             )
-        refused = "refuses the key" if status == 401 else f"does not let {model!r} be asked with the key"
-        return (
-            f"{self.url} {refused} in the environment variable {self.key_env} ({status}); put another there."
-        )
+        refused = "refuses the key" if status == 401 else f"lets nobody ask {model!r} with the key"
+        return f"{self.url} {refused} in the environment variable {self.key_env} ({status}); mend it there."
 
 
 def _key(name: str | None) -> SecretStr | None:
@@ -116,7 +112,5 @@ def _key(name: str | None) -> SecretStr | None:
     if not key:
         raise ConfigError(f"The environment variable {name} (--key-env) is not set; put the key into it.")
     if not (key.isascii() and key.isprintable()):
-        raise ConfigError(
-            f"What the environment variable {name} holds is no key: it must be one line of ASCII."
-        )
+        raise ConfigError(f"The environment variable {name} holds no key, which is one line of ASCII.")
     return SecretStr(key)
