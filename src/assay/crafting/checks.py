@@ -17,6 +17,7 @@ from assay.data.answers import Check as AnswerCheck
 from assay.data.answers import judge
 from assay.data.final_answer import CUE, spoken
 from assay.data.normalise import normalised
+from assay.data.texts import counted
 
 Options = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def length(text: str, reference: Reference, options: Options, known: Knowledge) 
     if "ratio" in options:
         other = max(1, len(_against(reference, options).strip()))
         if size > options["ratio"] * other:
-            return f"it is {size / other:.0f} times as long as the reference's, more than {options['ratio']}"
+            return f"it is {size / other:.3g} times as long as the reference's, more than {options['ratio']}"
     return None
 
 
@@ -138,7 +139,7 @@ def reasons(text: str, reference: Reference, options: Options, known: Knowledge)
     wanted = _against(reference, options)
     words = len(units(_before(text, wanted) if where == "before" else _after(text, wanted)))
     if words < least:
-        said = "no reasons stand" if words == 0 else f"only {words} words stand"
+        said = "no reasons" if words == 0 else f"only {counted(words, 'word')}"
         return f"{said} {'before' if where == 'before' else 'behind'} its answer"
     return None
 

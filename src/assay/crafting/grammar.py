@@ -30,8 +30,10 @@ Keys = Mapping[str, Node]
 def strategy_in(root: Node, page: Page) -> Strategy:
     """The strategy of a file; where `page` has found mistakes it holds harmless values instead."""
     keys = page.mapping(root, "A strategy", TOP)
+    if not keys:
+        return Strategy("", "", (), ())
     for key, example in (("name", "name: my-strategy"), ("what", "what: What it does, in one sentence.")):
-        if keys and key not in keys:
+        if key not in keys:
             page.wrong(root, f"A strategy needs `{key}`, as in `{example}`.")
     name = page.file_name(keys["name"], "The name of a strategy") if "name" in keys else ""
     columns = tuple(page.texts(keys["columns"], "`columns`")) if "columns" in keys else ()

@@ -33,7 +33,7 @@ def _check(node: Node, parts: Sequence[str], page: Page, scope: Scope) -> Check 
     row = CHECKS.get(name)
     if row is None:
         if name:
-            page.wrong(key, f"There is no check `{name}`; {meant(name, CHECKS)}.")
+            page.wrong(key, f"There is no check `{name}`; {meant(name, CHECKS)}")
         return None
     if isinstance(value, yaml.ScalarNode):
         return _short(row, value, page)
@@ -52,7 +52,7 @@ def _check(node: Node, parts: Sequence[str], page: Page, scope: Scope) -> Check 
 def _short(row: CheckRow, node: Node, page: Page) -> Check:
     """The form `{length: 4000}`, which gives the main option."""
     if row.main is None:
-        page.wrong(node, f"The check `{row.name}` has no options; write it alone.")
+        page.wrong(node, f"The check `{row.name}` takes no value; write it alone.")
         return Check(row.name)
     return Check(row.name, {row.main: _value(row, row.main, node, page)})
 

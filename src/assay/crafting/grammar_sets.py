@@ -78,11 +78,14 @@ def _set(name: str, node: Node, page: Page, scope: Scope) -> Written:
 
 def _pair(node: Node, keys: Keys, what: str, page: Page, scope: Scope) -> tuple[TurnText, ...]:
     """The user's turn and the assistant's that `prompt` and `completion` are."""
-    roles: tuple[tuple[str, TurnRole], ...] = (("prompt", "user"), ("completion", "assistant"))
+    roles: tuple[tuple[str, TurnRole, str], ...] = (
+        ("prompt", "user", "query"),
+        ("completion", "assistant", "response"),
+    )
     turns = []
-    for key, role in roles:
+    for key, role, usual in roles:
         if key not in keys:
-            page.wrong(node, f'{what} needs a `{key}`, as in `{key}: "{{{{ query }}}}"`.')
+            page.wrong(node, f'{what} needs a `{key}`, as in `{key}: "{{{{ {usual} }}}}"`.')
             continue
         text = page.text(keys[key], f"`{key}`")
         scope.look(text, keys[key])

@@ -56,11 +56,11 @@ class Page:
         values: dict[str, Node] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                self.wrong(key, f"A key of {what} has to be a word. {QUOTE}")
+                self.wrong(key, f"A key has to be a word. {QUOTE}")
             elif key.value in values:
                 self.wrong(key, f"`{key.value}` is there twice; leave one out.")
             elif key.value not in known:
-                self.wrong(key, f"{what} has no `{key.value}`; {meant(key.value, known)}.")
+                self.wrong(key, f"{what} has no `{key.value}`; {meant(key.value, known)}")
             else:
                 values[key.value] = value
         return values
@@ -118,7 +118,7 @@ class Page:
     def choice(self, node: Node, what: str, known: Collection[str]) -> str | None:
         text = self.text(node, what)
         if text and text not in known:
-            self.wrong(node, f"{what} cannot be `{text}`; {meant(text, known)}.")
+            self.wrong(node, f"{what} cannot be `{text}`; {meant(text, known)}")
         return text if text in known else None
 
     def number(self, node: Node, what: str, least: float, most: float, *, whole: bool) -> float:
@@ -126,7 +126,7 @@ class Page:
         kinds = (INT,) if whole else (INT, FLOAT)
         value = _number(node.value) if isinstance(node, yaml.ScalarNode) and node.tag in kinds else None
         if value is None or not least <= value <= most:
-            between = f"from {least:g} to {most:g}" if most < float("inf") else f"of at least {least:g}"
+            between = f"from {least:,.6g} to {most:,.7g}" if most < float("inf") else f"of at least {least:g}"
             self.wrong(node, f"{what} has to be a {'whole ' * whole}number {between}.")
             return least
         return value
@@ -141,12 +141,18 @@ class Page:
         mark = getattr(error, "problem_mark", None)
         line = 1 if mark is None else min(mark.line + 1, max(1, len(text.splitlines())))
         words = (text.splitlines() or [""])[line - 1]
+        if "quoted scalar" in (getattr(error, "context", None) or ""):
+            opened = int(error.context_mark.line) + 1  # type: ignore[attr-defined]
+            self.wrong(opened, "A quotation mark opens in this line and is not closed as YAML wants it.")
+            return
         problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
         if "\t" in words[: len(words) - len(words.lstrip())]:
             help_ = "Indent with spaces; YAML allows no tabs there."
         elif "{{" in words or "{%" in words:
             help_ = QUOTE
-        elif ": " in words:
+        elif "alias" in problem or "anchor" in problem:
+            help_ = "Put quotation marks around a text that begins with * or &."
+        elif ": " in words and "character" not in problem:
             help_ = "Put quotation marks around a text that holds a colon, or write it below a `|`."
         else:
             help_ = "Look at the indentation and the quotation marks of this line and of the one before."
@@ -167,9 +173,9 @@ def template_line(node: Node, line: int) -> int:
 
 
 def meant(name: str, known: Collection[str]) -> str:
-    """As in: did you mean `prompt`?"""
+    """The end of a sentence: "did you mean `prompt`?", or what there is."""
     close = get_close_matches(name, sorted(known), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`" if close else f"there is {_one_of(known)}"
+    return f"did you mean `{close[0]}`?" if close else f"there is {_one_of(known)}."
 
 
 def _one_of(known: Collection[str]) -> str:

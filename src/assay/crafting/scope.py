@@ -32,13 +32,14 @@ class Made:
 
 @dataclass(slots=True)
 class Scope:
-    """Names known so far. `ahead` has the lines of those that steps further down make."""
+    """Names known so far; `ahead` has the lines of those that steps below make. `unsure` once a use was unclear."""
 
     page: Page
     ahead: Mapping[str, int]
     columns: tuple[str, ...] = ()
     made: dict[str, Made] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    unsure: bool = False
 
     def add(self, name: str, node: Node, fields: tuple[str, ...] = (), labels: tuple[str, ...] = ()) -> None:
         """A step's value is known from here on."""
@@ -49,6 +50,7 @@ class Scope:
         found = uses(text, expression=expression)
         if isinstance(found, BrokenTemplate):
             kind = "an expression" if expression else "a template"
+            self.unsure = True
             self.page.wrong(template_line(node, found.line), f"This is not {kind} ({found.reason}).")
             return
         for use in found:
@@ -58,13 +60,13 @@ class Scope:
             if made is not None and made.labels and word not in made.labels:
                 self.page.wrong(
                     template_line(node, use.line),
-                    f"`{use.name}` is never `{word}`; {meant(word, made.labels)}.",
+                    f"`{use.name}` is never `{word}`; {meant(word, made.labels)}",
                 )
 
     def unused(self) -> None:
-        """Note every value that nothing uses."""
+        """Note every value that nothing uses, unless some use could not be made out."""
         for name, made in self.made.items():
-            if name not in self.used:
+            if name not in self.used and not self.unsure:
                 self.page.wrong(
                     made.line,
                     f"Nothing uses `{name}`; write {{{{ {name} }}}} where it belongs, or leave the step out.",
@@ -83,10 +85,11 @@ class Scope:
             below = self.ahead[use.name]
             self.page.wrong(line, f"`{use.name}` is not known yet: its step stands below, in line {below}.")
         else:
-            known = [*ALWAYS, *self.columns, *cells, *self.made]
+            known = dict.fromkeys([*ALWAYS, *self.columns, *cells, *self.made])
+            self.unsure = True
             self.page.wrong(
                 line,
-                f"`{use.name}` is not known here; {meant(use.name, known)}. "
+                f"`{use.name}` is not known here; {meant(use.name, known)} "
                 f"A column of the row is `columns.{use.name}`.",
             )
 
@@ -95,7 +98,7 @@ class Scope:
             ways = " or ".join(f"`{use.name}.{one}`" for one in made.fields)
             self.page.wrong(line, f"`{use.name}` is read as JSON; write {ways}.")
         elif made.fields and use.field not in made.fields:
-            self.page.wrong(line, f"`{use.name}` has no `{use.field}`; {meant(str(use.field), made.fields)}.")
+            self.page.wrong(line, f"`{use.name}` has no `{use.field}`; {meant(str(use.field), made.fields)}")
         elif not made.fields and use.field is not None and not hasattr(str, use.field):
             self.page.wrong(
                 line,

@@ -78,7 +78,7 @@ class _Work:
             reason = self._take(step, reply)
             if reason is None:
                 return self._wanted(step)
-            tried.append(Tried(reply.text, reason))
+            tried.append(Tried(_writable(reply.text), reason))
         return self._no(step.name, tried)
 
     def write(self) -> Outcome:
@@ -163,6 +163,11 @@ class _Work:
 
     def _no(self, name: str, tried: list[Tried]) -> Rejected:
         return Rejected(name, tried[-1].reason, tuple(tried), self.asked)
+
+
+def _writable(text: str) -> str:
+    """The text with a question mark for every half of a surrogate pair, which no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _names(reference: Reference, strategy: Strategy, known: Knowledge) -> dict[str, Any]:
