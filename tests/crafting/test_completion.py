@@ -52,7 +52,7 @@ def test_tokens_that_nobody_counted_are_not_known(usage):
         (b'{"choices": [{"text": "x"}]}', "without a message"),
         (json.dumps(body_of(None)).encode(), "no content (finish_reason stop)"),
         (
-            json.dumps(body_of("", finish="content_filter")).encode(),
+            json.dumps(body_of(None, finish="content_filter")).encode(),
             "no content (finish_reason content_filter)",
         ),
         (json.dumps(body_of([{"type": "text", "text": "x"}])).encode(), "content is not text"),

@@ -45,7 +45,7 @@ def said(outcomes):
     return [[one.text if isinstance(one, Reply) else one.reason for one in replies] for replies in outcomes]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     jobs=st.lists(st.lists(st.sampled_from("abcdef"), max_size=4), max_size=12),
     room=st.integers(1, 4),

@@ -1,9 +1,8 @@
 """Replies by what was asked: one SQLite file in which a reply is safe as soon as it is put.
 
 Whatever ends the process, what was put is there (where the power fails, the last moments may be missing). A
-reply is found by its model's name and by all that decides it: turns, temperature, most
-tokens, attempt. Who asks, for what and where the model runs are no part of it, and no address or key comes near
-the file.
+reply is found by its model's name and by all that decides it: turns, temperature, most tokens, attempt. Who
+asks, for what and where the model runs are no part of it, and no address or key comes near the file.
 """
 
 import hashlib

@@ -12,8 +12,8 @@ SHOWN = 60
 def read_completion(body: bytes) -> Reply | str:
     """The reply in a body of the chat completions API, or a clause that says what is wrong with the body.
 
-    A refusal that stands apart is the reply's text. Empty text is one only where the model was cut off before
-    it said anything; what else is empty, is not JSON, has no choice or half a character is broken.
+    A refusal that stands apart is the reply's text. A model may say nothing, so empty text is a reply; no text
+    at all is one only where the model was cut off before it said anything.
     """
     try:
         answer = json.loads(body)
@@ -28,12 +28,14 @@ def read_completion(body: bytes) -> Reply | str:
     message, finish = choices[0].get("message"), choices[0].get("finish_reason")
     if not isinstance(message, dict):
         return "the reply has a choice without a message"
-    text = message.get("content") or message.get("refusal") or ""
-    if not isinstance(text, str):
-        return "the reply's content is not text"
-    if not text and finish != "length":
+    text = message.get("refusal") if message.get("content") is None else message["content"]
+    if text is None and finish == "length":
+        text = ""
+    if text is None:
         why = f" (finish_reason {finish})" if isinstance(finish, str) else ""
         return f"the reply has no content{why}"
+    if not isinstance(text, str):
+        return "the reply's content is not text"
     try:
         text.encode()
     except UnicodeEncodeError:
