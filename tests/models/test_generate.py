@@ -198,6 +198,67 @@ def test_without_a_token_that_ends_an_answer_nothing_is_asked():
         generate(model_of(), prompts(), tokenizer(), ends=ENDS, max_new_tokens=0)
 
 
+@torch.no_grad()
+def sampled_loop(model, prompt: Prompt, ends, limit: int, temperature: float, seed: int) -> tuple[int, ...]:
+    """One token at a time without a cache: the first at which the probabilities so far exceed a number."""
+    ids, new = prompt.input_ids.tolist(), []
+    for u in np.random.Generator(np.random.PCG64(seed)).random(limit):
+        logits = model(input_ids=torch.tensor([ids + new]), use_cache=False).logits[0, -1].double()
+        cumulative = torch.softmax(logits / temperature, -1).cumsum(-1).numpy()
+        new.append(int(np.flatnonzero(cumulative > u)[0]))
+        if new[-1] in ends:
+            break
+    return tuple(new)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3"])
+def test_sampled_answers_are_those_of_inverse_transform_sampling_from_each_prompts_own_numbers(family):
+    model, asked = model_of(family, scale=3.0), prompts()
+    seeds = [100 + row for row in range(len(asked))]
+    how = {"ends": ENDS, "max_new_tokens": 12, "temperature": 0.8}
+    answers = generate(model, asked, tokenizer(), seeds=seeds, **how)
+    expected = [
+        sampled_loop(model, prompt, ENDS, 12, 0.8, seed) for prompt, seed in zip(asked, seeds, strict=True)
+    ]
+    assert [answer.tokens for answer in answers] == expected
+    assert [answer.cut_off for answer in answers] == [new[-1] not in ENDS for new in expected]
+    assert len({len(new) for new in expected}) > 1
+    backwards = generate(model, asked[::-1], tokenizer(), seeds=seeds[::-1], token_budget=60, **how)
+    assert backwards[::-1] == answers
+    assert generate(model, asked, tokenizer(), seeds=[7] * len(asked), **how) != answers
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+def test_sampled_tokens_have_the_frequencies_of_the_softmax_at_that_temperature(temperature):
+    model, count = model_of(scale=4.0), 4000
+    ids = np.array([10, 11, 12])
+    asked = [Prompt(str(row), ids, 1) for row in range(count)]
+    answers = generate(
+        model, asked, tokenizer(), ends=(1,), max_new_tokens=1, temperature=temperature, token_budget=10**6
+    )
+    with torch.no_grad():
+        logits = model(input_ids=torch.from_numpy(ids)[None]).logits[0, -1].double()
+    expected = torch.softmax(logits / temperature, -1).numpy()
+    found = np.bincount([answer.tokens[0] for answer in answers], minlength=len(expected)) / count
+    assert np.abs(found - expected).max() < 4 * 0.5 / np.sqrt(count)
+    assert (expected > 0.01).sum() > 1
+
+
+def test_the_coldest_answers_are_the_greedy_ones_and_the_dice_of_others_are_left_alone():
+    model, asked = model_of(), prompts()
+    greedy = generate(model, asked, tokenizer(), ends=ENDS, max_new_tokens=8)
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    assert generate(model, asked, tokenizer(), ends=ENDS, max_new_tokens=8, temperature=1e-9) == greedy
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
+def test_a_temperature_that_is_none_is_refused(temperature):
+    with pytest.raises(ConfigError, match="temperature is"):
+        generate(model_of(), prompts(), tokenizer(), ends=ENDS, temperature=temperature)
+
+
 def test_progress_hears_of_every_prompt():
     heard: list[float] = []
     generate(

@@ -12,8 +12,8 @@ SHOWN = 60
 def read_completion(body: bytes) -> Reply | str:
     """The reply in a body of the chat completions API, or a clause that says what is wrong with the body.
 
-    A refusal that stands apart is the reply's text. A model may say nothing, so empty text is a reply; no text
-    at all is one only where the model was cut off before it said anything.
+    A refusal that stands apart is the reply's text. A model may say nothing, so empty text is a reply; no
+    text at all is one only where the model was cut off before it said anything.
     """
     try:
         answer = json.loads(body)

@@ -6,7 +6,7 @@ address, so who shares a batch changes it no more than rounding does. Knows no s
 
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from assay.crafting.cache import address
 from assay.crafting.request import Failure, Reply, Request
@@ -22,15 +22,17 @@ from assay.models.trajectory import Trajectory
 
 TOKEN_BUDGET = 16_384
 """Tokens in a batch, replies counted at their full length."""
+REPLY = "yes"
+"""Stands where a reply will; a letter behind white space shares no token with the prompt."""
 
 
 class Local:
     """The model that a session holds, as a `crafting.model.Model`.
 
     Turns are written by the chat template (`chat_template` is Jinja text in place of the tokenizer's own), or
-    with `render="plain"` joined by line breaks, as "auto" does where there is no template. `room` requests
-    make a batch, and `finished` answers one batch. A prompt that leaves no room for a reply, or that the
-    template refuses, is a Failure.
+    with `render="plain"` joined by line breaks, with nothing behind them, as "auto" does where there is no
+    template. `room` requests make a batch, and `finished` answers one batch. A prompt that leaves no room for
+    a reply, or that the template refuses, is a Failure.
     """
 
     def __init__(
@@ -46,7 +48,9 @@ class Local:
             raise ConfigError(f"A batch of {room} requests is none; it must be at least 1.")
         self._session, self._tokenizer = session, session.tokenizer
         own = chat_template or getattr(self._tokenizer, "chat_template", None)
-        self._render: Render = "plain" if render == "plain" or (render == "auto" and not own) else "chat"
+        self._render: Literal["chat", "plain"] = (
+            "plain" if render == "plain" or (render == "auto" and not own) else "chat"
+        )
         self._chat_template, self._token_budget = chat_template, token_budget
         self.room, self.retries = room, 0
         self.name = _name(session, self._render, own)
@@ -122,11 +126,14 @@ class Local:
     def _prompt(self, request: Request) -> Prompt | Failure:
         """A request as the model is shown it, tokens up to where its reply begins."""
         turns = tuple(Message(turn.role, turn.content) for turn in request.turns)
+        if self._render == "plain":
+            turns = (Message("user", "\n".join(turn.content for turn in request.turns)),)
+        apart = "" if self._render == "chat" or turns[-1].content[-1:].isspace() else " "
         example = Example(
             request.where or "request",
-            (*turns, Message("assistant", "?")),
+            (*turns, Message("assistant", apart + REPLY)),
             Source(request.where or "request", 1),
-            rendering="plain" if self._render == "plain" else "chat",
+            rendering=self._render,
         )
         try:
             prompt = prompts_of(
