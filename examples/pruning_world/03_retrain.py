@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--choices", type=Path, help="folder that 02_choose.py wrote")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--part", choices=("main", "again", "all-wrong"), default="main")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="how many of them")
     parser.add_argument("--look", action="store_true")
     args = parser.parse_args()
 
@@ -156,7 +157,7 @@ def main() -> None:
         return
     if not (args.out / "base.json").exists():
         write_json(args.out / "base.json", ask(model, test, tokens, tokenizer))
-    for seed in SEEDS:
+    for seed in SEEDS[: args.seeds]:
         for arm in arms(args.part):
             path = args.out / f"{arm.name}-seed{seed}.json"
             if path.exists():

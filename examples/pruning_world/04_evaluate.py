@@ -19,9 +19,11 @@ from setting import CLEAN, FORMS, KINDS, SEEDS, read_rows
 
 from assay.files import read_json, write_json, write_text
 
-Measured = Mapping[str, Float[np.ndarray, "s q"]]
-"""`right` (0 or 1) and `losses` (nats) of an arm, by seed and question."""
+FEWEST = 5
+"""Seeds that an arm needs to be reported."""
 SIGN = {"right": 1.0, "losses": -1.0}
+ORDER = ("full", "random", "length_matched", "correct", "incorrect", "combined", "incorrect_all")
+ORDER += ("combined_all", "ppl_mid", "rds", "minus_loss", "oracle")
 LONG = {
     "length_matched": "random, lengths as *combined*",
     "incorrect_all": "incorrect, all wrong",
@@ -45,8 +47,8 @@ class Difference:
 
     @property
     def sure(self) -> bool:
-        """Whether the wider interval leaves out 0."""
-        return self.wide_low > 0 or self.wide_high < 0
+        """Whether both intervals leave out 0."""
+        return min(self.low, self.wide_low) > 0 or max(self.high, self.wide_high) < 0
 
 
 def difference(found: Float[np.ndarray, "s q"], strata: np.ndarray) -> Difference:
@@ -63,28 +65,19 @@ def difference(found: Float[np.ndarray, "s q"], strata: np.ndarray) -> Differenc
     return Difference(value, value - near, value + near, value - wide, value + wide)
 
 
-def read_arms(folder: Path) -> tuple[dict[str, Measured], dict[str, dict]]:
-    """What was measured of every arm that all seeds have trained, and what it kept."""
-    arms: dict[str, list[dict]] = {}
+def read_arms(folder: Path) -> dict[str, dict[int, dict]]:
+    """Every training that is done, by arm and seed; arms with fewer than FEWEST seeds are left out."""
+    arms: dict[str, dict[int, dict]] = {}
     for seed in SEEDS:
         for path in sorted(folder.glob(f"*-seed{seed}.json")):
             one = read_json(path)
-            arms.setdefault(one["arm"], []).append(one)
-    whole = {name: many for name, many in arms.items() if len(many) == len(SEEDS)}
-    measured = {
-        name: {what: np.array([one[what] for one in many], dtype=float) for what in SIGN}
-        for name, many in whole.items()
-    }
-    about = {
-        name: {
-            "kept": [one["kept"] for one in many],
-            "completion_tokens": float(np.mean([one["completion_tokens"] for one in many])),
-            "steps": many[0]["steps"],
-            "cpu_seconds": float(np.sum([one["cpu_seconds"] for one in many])),
-        }
-        for name, many in whole.items()
-    }
-    return measured, about
+            arms.setdefault(one["arm"], {})[seed] = one
+    return {name: many for name, many in arms.items() if len(many) >= FEWEST}
+
+
+def measured(arm: Mapping[int, dict], what: str, seeds: Sequence[int]) -> Float[np.ndarray, "s q"]:
+    """`right` (0 or 1) or `losses` (nats) by seed and question."""
+    return np.array([arm[seed][what] for seed in seeds], dtype=float)
 
 
 def dropped(kept: Sequence[Sequence[str]], kind_of: Mapping[str, str]) -> dict[str, float]:
@@ -104,32 +97,42 @@ def evaluate(folder: Path, data: Path) -> dict:
     test = [kinds[row["id"]] for row in read_rows(data / "test.jsonl")]
     strata = np.array([f"{row['task']} {row['kind']}" for row in test])
     forms = np.array([row["kind"] for row in test])
-    measured, about = read_arms(folder / "trained")
+    arms = read_arms(folder / "trained")
     base = read_json(folder / "trained" / "base.json")
     report: dict = {"base": {what: float(np.mean(base[what])) for what in SIGN}, "arms": {}}
     report["said"] = {path.stem: said(read_json(path)) for path in sorted(folder.glob("choices-*.json"))}
-    for name, one in measured.items():
+    for name, arm in arms.items():
         rule, budget = name.split("-")[:2]
-        others = {"full": "full-100", "random": f"random-{budget}", "matched": f"length_matched-{budget}-11"}
+        found = {what: measured(arm, what, list(arm)) for what in SIGN}
         row: dict = {
             "rule": rule,
             "budget": int(budget),
             "run": int(name.split("-")[2]) if name.count("-") == 2 else None,
-            **{key: about[name][key] for key in ("completion_tokens", "steps", "cpu_seconds")},
-            "kept": len(about[name]["kept"][0]),
-            "dropped": dropped(about[name]["kept"], pool),
-            "mean": {what: float(one[what].mean()) for what in SIGN},
+            "seeds": list(arm),
+            "kept": len(next(iter(arm.values()))["kept"]),
+            "steps": next(iter(arm.values()))["steps"],
+            "completion_tokens": float(np.mean([one["completion_tokens"] for one in arm.values()])),
+            "cpu_seconds": float(np.sum([one["cpu_seconds"] for one in arm.values()])),
+            "dropped": dropped([one["kept"] for one in arm.values()], pool),
+            "mean": {what: float(one.mean()) for what, one in found.items()},
             "mean_by_form": {
-                form: {what: float(one[what][:, forms == form].mean()) for what in SIGN} for form in FORMS
+                form: {what: float(one[:, forms == form].mean()) for what, one in found.items()}
+                for form in FORMS
             },
-            "by_seed": {what: one[what].mean(1).round(5).tolist() for what in SIGN},
+            "by_seed": {what: one.mean(1).round(5).tolist() for what, one in found.items()},
             "minus": {},
         }
+        others = {"full": "full-100", "random": f"random-{budget}", "matched": f"length_matched-{budget}-11"}
         for other, its_name in others.items():
-            if its_name == name or its_name not in measured:
+            if its_name == name or its_name not in arms:
                 continue
+            shared = [seed for seed in arm if seed in arms[its_name]]
             row["minus"][other] = {
-                what: asdict_of(difference(sign * (one[what] - measured[its_name][what]), strata))
+                what: asdict_of(
+                    difference(
+                        sign * (measured(arm, what, shared) - measured(arms[its_name], what, shared)), strata
+                    )
+                )
                 for what, sign in SIGN.items()
             }
         report["arms"][name] = row
@@ -146,7 +149,7 @@ def asdict_of(one: Difference) -> dict:
 
 
 def shown(one: Mapping, scale: float = 1.0, digits: int = 2) -> str:
-    """A difference with its interval over seeds, bold where the wider interval leaves out 0, too."""
+    """A difference with its interval over seeds, bold where both intervals leave out 0."""
     value, low, high = (f"{scale * one[key]:+.{digits}f}" for key in ("value", "low", "high"))
     text = f"{value} [{low}, {high}]".replace("-", "−")
     return f"**{text}**" if one["sure"] else text
@@ -154,6 +157,18 @@ def shown(one: Mapping, scale: float = 1.0, digits: int = 2) -> str:
 
 def row_of(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |\n"
+
+
+def seeds_of(report: Mapping) -> str:
+    """As in: 8 seeds; 6 of combined (run 12)."""
+    most = max(len(row["seeds"]) for row in report["arms"].values())
+    rows = [row for row in report["arms"].values() if len(row["seeds"]) < most]
+    fewer = [f"{len(row['seeds'])} of {called(row)} at {row['budget']}%" for row in rows]
+    return "; ".join([f"{most} seeds", *fewer]) + "."
+
+
+def place(row: Mapping) -> tuple:
+    return -row["budget"], ORDER.index(row["rule"]), row["run"] or 0
 
 
 def called(row: Mapping) -> str:
@@ -166,7 +181,7 @@ def table(report: Mapping) -> str:
     head = ["kept", "arm", "learned tokens", "planted dropped", "right %", "minus random", "minus full"]
     head += ["loss, nats", "lower than random's by", "lower than full's by"]
     text = row_of(head) + "|---" * len(head) + "|\n"
-    order = sorted(report["arms"].values(), key=lambda row: -row["budget"])
+    order = sorted(report["arms"].values(), key=place)
     for row in order:
         minus = row["minus"]
         cells = [f"{row['budget']}%", called(row), f"{row['completion_tokens']:,.0f}"]
@@ -192,7 +207,7 @@ def signs(reports: Mapping[str, Mapping]) -> str:
         seen = dict.fromkeys(
             (row["budget"], row["rule"]) for report in reports.values() for row in report["arms"].values()
         )
-        for budget, rule in sorted(seen, key=lambda one: -one[0]):
+        for budget, rule in sorted(seen, key=lambda one: (-one[0], ORDER.index(one[1]))):
             cells = []
             for model, run in columns:
                 name = next(
@@ -223,12 +238,12 @@ def main() -> None:
 
     reports = {folder.name: evaluate(folder, args.data) for folder in args.models}
     text = (
-        f"{len(SEEDS)} seeds; 95% intervals over seeds (t), questions fixed; bold where the wider interval "
-        "over seeds and questions leaves out 0, too. Positive is better.\n"
+        "95% intervals over seeds (t), questions fixed; bold where that over seeds "
+        "and questions leaves out 0, too. Positive is better.\n"
     )
     for model, report in reports.items():
         base = report["base"]
-        text += f"\n## {model}\n\nBefore training: {100 * base['right']:.1f}% right, "
+        text += f"\n## {model}\n\n{seeds_of(report)} Before training: {100 * base['right']:.1f}% right, "
         text += f"{base['losses']:.2f} nats per question.\n\n{table(report)}"
     text += "\n## Beside random, by model and scored run\n" + signs(reports)
     write_text(args.out / "table.md", text)
