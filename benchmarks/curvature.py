@@ -4,9 +4,9 @@
 
 The model and examples are those of `fixture.py`. Plain: forward with full logits and backward into the LoRA
 weights, as a training step does. Covariances and moments: the two passes of EK-FAC with labels drawn from the
-model. Scoring: inner products with 12 held queries, as `engine.py` measures them. Runs are interleaved; the
-median of `--runs` ratios counts, of wall-clock time and of processor time. The eigendecompositions between
-the two passes are timed once, in seconds.
+model. Scoring: H⁻¹g of the queries is held and the candidates pass. Runs are interleaved; the median of
+`--runs` ratios counts, of wall-clock time and of processor time. The eigendecompositions between the two
+passes are timed once, in seconds.
 """
 
 import argparse
@@ -23,8 +23,10 @@ import numpy as np
 import torch
 
 from assay.data.batches import pad, token_budget_batches
-from assay.gradients import Batch, Engine, products
-from assay.gradients.curvature import Covariances, Moments, eigenbases, layout, observe
+from assay.gradients import Batch, Engine
+from assay.gradients.curvature import Covariances, Moments, curvature, eigenbases, layout, observe
+from assay.gradients.held import hold
+from assay.gradients.meeting import Side, meet
 
 CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 
@@ -55,7 +57,7 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def sides(options: argparse.Namespace) -> tuple[dict[str, Callable[[], None]], float]:
+def sides(options: argparse.Namespace) -> tuple[dict[str, Callable[[], object]], float]:
     """The passes compared, on the same model and batches, and the seconds between the two of EK-FAC."""
     base = fixture.base_model(options.vocabulary).to(options.device, getattr(torch, options.dtype))
     model = fixture.with_adapter(base)
@@ -87,19 +89,28 @@ def sides(options: argparse.Namespace) -> tuple[dict[str, Callable[[], None]], f
     bases = eigenbases(found)
     seconds = time.perf_counter() - start
 
-    def moments() -> None:
+    def moments() -> Moments:
         with Engine(model) as engine:
             sums = Moments.zeros(layout(engine, "ekfac").shapes, bases, engine.device)
             for members in batches:
                 observe(engine, Batch.of(members, engine.device), 1, sums)
+        return sums
+
+    measured = moments()
+    with Engine(model) as engine:
+        inverse = curvature(layout(engine, "ekfac"), bases, measured).inverse()
+    length = sum(map(len, candidates)) / len(candidates)
 
     def scoring() -> None:
-        products(model, {"candidates": candidates, "queries": queries}, [("candidates", "queries")])
+        with Engine(model) as engine:
+            engine.check([*candidates, *queries])
+            held = hold(engine, queries, candidate_length=length, transform=inverse)
+            meet(engine, candidates, {"only": Side(held)})
 
     return {"plain": plain, "covariances": covariances, "moments": moments, "scoring": scoring}, seconds
 
 
-def compared(options: argparse.Namespace, passes: dict[str, Callable[[], None]]) -> dict:
+def compared(options: argparse.Namespace, passes: dict[str, Callable[[], object]]) -> dict:
     """For every clock the seconds of each pass, and its ratio to the plain pass of the same round."""
     measured = {clock: {name: [] for name in passes} for clock in CLOCKS}
     for run in range(options.runs + 1):
