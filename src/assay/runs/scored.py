@@ -82,9 +82,9 @@ class Scored:
             tuple(heads["query_task"].to_pylist()),
         )
 
-    def embeddings(self) -> Float[np.ndarray, "n d"] | None:
-        """Features of the candidates at unit length, where `embedding` or `rds` were scored."""
-        for kind in ("embedding", "rds"):
+    def embeddings(self, kinds: Sequence[str] = ("embedding", "rds")) -> Float[np.ndarray, "n d"] | None:
+        """Features of the candidates at unit length, of the first of these methods that was scored."""
+        for kind in kinds:
             for folder in sorted((self.folder / "measures").glob(f"*/{kind}")):
                 parts = [_features(path) for path in sorted(folder.glob("[0-9]*.safetensors"))]
                 if parts and sum(map(len, parts)) == len(self.pool):
