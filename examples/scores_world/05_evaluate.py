@@ -5,7 +5,7 @@
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +68,32 @@ def read_column(folder: Path, name: str, ids: list[str], tasks: list[str] | None
     return np.array([found[one, task] for one, task in zip(ids, wanted, strict=True)], dtype=float)
 
 
+def seconds_of(folder: Path) -> float | None:
+    """CPU seconds of a method; None where several were scored together."""
+    timed = read_json(folder / "seconds.json")
+    return timed["cpu_seconds"] if len(timed["methods"]) == 1 else None
+
+
+def by_task(found: Lds, tasks: Sequence[str]) -> dict[str, float]:
+    """LDS over the queries of each task."""
+    return {
+        task: float(np.nanmean(found.per_query[[one == task for one in tasks]])) for task in sorted({*tasks})
+    }
+
+
+def yardsticks(pool: Sequence[dict], queries: Sequence[dict]) -> dict[str, np.ndarray]:
+    """(n, q) scores that anyone can see: 1 for what both have in common, else 0."""
+
+    def equal(of: Callable[[dict], str]) -> np.ndarray:
+        asked = np.array([of(row) for row in queries])
+        return np.array([of(row) == asked for row in pool], dtype=float)
+
+    return {
+        "same task": equal(lambda row: row["task"]),
+        "same completion": equal(lambda row: row["messages"][-1]["content"]),
+    }
+
+
 def folder_of(scores: Path, name: str) -> Path:
     return scores / name if (scores / name).is_dir() else scores / "all"
 
@@ -82,16 +108,118 @@ def found_by(setting: Setting, name: str, column: np.ndarray, kinds: np.ndarray)
     return found
 
 
-def shown(one: Interval, sign: str = "") -> str:
-    return f"{one.value:{sign}.2f} [{one.low:{sign}.2f}, {one.high:{sign}.2f}]".replace("-", "−")
-
-
 def plain(one: Interval) -> dict[str, float]:
     return {"value": one.value, "low": one.low, "high": one.high}
 
 
-def row_of(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |\n"
+def shown(one: dict[str, float], sign: str = "") -> str:
+    return f"{one['value']:{sign}.2f} [{one['low']:{sign}.2f}, {one['high']:{sign}.2f}]".replace("-", "−")
+
+
+def rows_of(rows: list[list[str]]) -> str:
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in rows)
+
+
+def tables(report: dict) -> str:
+    """What `lds.json` holds, to read; methods and yardsticks by falling LDS."""
+    methods, best = report["methods"], report["best_without_gradients"]
+    every = {f"`{name}`": one for name, one in methods.items()}
+    every |= {f"*{what}*": one for what, one in report["yardsticks"].items()}
+    every = dict(sorted(every.items(), key=lambda item: -item[1]["lds"]["value"]))
+    others = {f"minus `{best}`": "beside_best_without_gradients"}
+    others |= {f"minus *{what}*": f"beside_{what.replace(' ', '_')}" for what in report["yardsticks"]}
+
+    text = (
+        f"{counted(report['subsets'], 'subset')}, {report['subsets_with_two_seeds']} of them trained with "
+        f"two seeds; {report['queries']} queries. Ceiling by the noise of training: "
+        f"{shown(report['ceiling'])}. Best method without gradients: `{best}`. In italics scores that are 1 "
+        "where candidate and query have the same, else 0.\n\n"
+    )
+    columns = ["method", "LDS", *others, "LDS, scored in another run", "CPU seconds"]
+    rows = [columns, ["---"] * (len(columns) - 1) + ["---:"]]
+    for title, one in every.items():
+        beside = [shown(one[key], "+") if one.get(key) else "" for key in others.values()]
+        again = shown(one["lds_of_other_run"]) if "lds_of_other_run" in one else ""
+        time = f"{one['cpu_seconds']:.0f}" if one.get("cpu_seconds") is not None else ""
+        rows.append([title, shown(one["lds"]), *beside, again, time])
+    text += rows_of(rows)
+
+    columns = list(next(iter(every.values()))["lds_by_task"])
+    rows = [["method", *columns], ["---"] * (len(columns) + 1)]
+    for title, one in every.items():
+        rows.append([title, *(f"{value:.2f}".replace("-", "−") for value in one["lds_by_task"].values())])
+    text += "\nLDS of the queries of each task:\n\n" + rows_of(rows)
+
+    for title, key in (
+        ("AUC of finding what was planted, by the mean over all queries", "auc"),
+        ("The same by the queries of the candidate's own task", "auc_by_own_task"),
+    ):
+        scored = {name: one[key] for name, one in every.items() if one.get(key)}
+        columns = list(next(iter(scored.values())))
+        rows = [["method", *columns], ["---"] * (len(columns) + 1)]
+        rows += [[name, *(shown(one[what]) for what in columns)] for name, one in scored.items()]
+        text += f"\n{title}:\n\n" + rows_of(rows)
+    return text
+
+
+def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dict:
+    """Everything that `lds.json` says."""
+    pool, queries = read_rows(data / "pool.jsonl"), read_rows(data / "queries.jsonl")
+    ids, tasks, asked = [r["id"] for r in pool], [r["task"] for r in pool], [r["id"] for r in queries]
+    kind_of = {row["id"]: row["kind"] for row in read_rows(data / "kinds.jsonl")}
+    kinds = np.array([kind_of[one] for one in ids])
+    setting = read_setting(data)
+    truth = read_truth(data, subsets, setting.seeds)
+    trainings = int((~np.isnan(truth.decreases[:, :, 0])).sum())
+    twice = int((~np.isnan(truth.decreases[:, :, 0])).all(1).sum())
+
+    found: dict[str, Lds] = {}
+    again: dict[str, Lds] = {}
+    for name in METHODS:
+        for source, into in ((scores, found), (other_scores, again)):
+            into[name] = lds(read_scores(folder_of(source, name), name, ids, asked), truth)
+    asked_of = [row["task"] for row in queries]
+    plainly = {what: lds(one, truth) for what, one in yardsticks(pool, queries).items()}
+    free = [name for name, row in METHODS.items() if row.measure not in BY_GRADIENTS]
+    best = max(free, key=lambda name: found[name].estimate.value)
+    ceiling = noise_ceiling(truth)
+
+    report: dict = {
+        "subsets": len(truth.members),
+        "subsets_with_two_seeds": twice,
+        "trainings": trainings,
+        "queries": len(asked),
+        "ceiling": plain(ceiling),
+        "best_without_gradients": best,
+        "yardsticks": {
+            what: {"lds": plain(one.estimate), "lds_by_task": by_task(one, asked_of)}
+            for what, one in plainly.items()
+        },
+        "methods": {},
+    }
+    for name in sorted(METHODS, key=lambda one: -found[one].estimate.value):
+        folder = folder_of(scores, name)
+        defects = found_by(setting, name, read_column(folder, name, ids), kinds)
+        own = found_by(setting, name, read_column(folder, name, ids, tasks), kinds)
+        report["methods"][name] = {
+            "lds": plain(found[name].estimate),
+            **{
+                f"beside_{what.replace(' ', '_')}": plain(lds_difference(found[name], other))
+                for what, other in {"best_without_gradients": found[best], **plainly}.items()
+                if other is not found[name]
+            },
+            "lds_by_task": by_task(found[name], asked_of),
+            "lds_of_other_run": plain(again[name].estimate),
+            "this_run_minus_other": plain(lds_difference(found[name], again[name])),
+            "queries_left_out": found[name].left_out,
+            "pairs_without_score": found[name].undefined,
+            "auc": {what: plain(one) for what, one in defects.items()},
+            "auc_by_own_task": {what: plain(one) for what, one in own.items()}
+            if METHODS[name].per_query
+            else {},
+            "cpu_seconds": seconds_of(folder),
+        }
+    return report
 
 
 def main() -> None:
@@ -105,75 +233,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
-    pool, queries = read_rows(args.data / "pool.jsonl"), read_rows(args.data / "queries.jsonl")
-    ids, tasks, asked = [r["id"] for r in pool], [r["task"] for r in pool], [r["id"] for r in queries]
-    kind_of = {row["id"]: row["kind"] for row in read_rows(args.data / "kinds.jsonl")}
-    kinds = np.array([kind_of[one] for one in ids])
-    setting = read_setting(args.data)
-    truth = read_truth(args.data, args.subsets, setting.seeds)
-    trainings = int((~np.isnan(truth.decreases[:, :, 0])).sum())
-    twice = int((~np.isnan(truth.decreases[:, :, 0])).all(1).sum())
-
-    found: dict[str, Lds] = {}
-    again: dict[str, Lds] = {}
-    for name in METHODS:
-        for scores, into in ((args.scores, found), (args.again, again)):
-            into[name] = lds(read_scores(folder_of(scores, name), name, ids, asked), truth)
-    free = [name for name, row in METHODS.items() if row.measure not in BY_GRADIENTS]
-    best = max(free, key=lambda name: found[name].estimate.value)
-    ceiling = noise_ceiling(truth)
-
-    report: dict = {
-        "subsets": len(truth.members),
-        "subsets_with_two_seeds": twice,
-        "trainings": trainings,
-        "queries": len(asked),
-        "ceiling": plain(ceiling),
-        "best_without_gradients": best,
-        "methods": {},
-    }
-    lds_rows, auc_rows, own_rows = [], [], []
-    whats = list(setting.groups)
-    for name in sorted(METHODS, key=lambda one: -found[one].estimate.value):
-        seconds = read_json(folder_of(args.scores, name) / "seconds.json")["cpu_seconds"]
-        difference = lds_difference(found[name], found[best])
-        between = lds_difference(found[name], again[name])
-        folder = folder_of(args.scores, name)
-        defects = found_by(setting, name, read_column(folder, name, ids), kinds)
-        own = found_by(setting, name, read_column(folder, name, ids, tasks), kinds)
-        report["methods"][name] = {
-            "lds": plain(found[name].estimate),
-            "beside_best_without_gradients": plain(difference),
-            "lds_of_other_run": plain(again[name].estimate),
-            "this_run_minus_other": plain(between),
-            "queries_left_out": found[name].left_out,
-            "pairs_without_score": found[name].undefined,
-            "auc": {what: plain(one) for what, one in defects.items()},
-            "auc_by_own_task": {what: plain(one) for what, one in own.items()},
-            "cpu_seconds": seconds,
-        }
-        beside = "" if name == best else shown(difference, "+")
-        lds_rows.append(
-            [f"`{name}`", shown(found[name].estimate), beside, shown(again[name].estimate), f"{seconds:.0f}"]
-        )
-        auc_rows.append([f"`{name}`", *(shown(defects[what]) for what in whats)])
-        if METHODS[name].per_query:
-            own_rows.append([f"`{name}`", *(shown(own[what]) for what in whats)])
-
-    text = (
-        f"{counted(len(truth.members), 'subset')}, {twice} of them trained with two seeds; "
-        f"{len(asked)} queries. Ceiling by the noise of training: {shown(ceiling)}. "
-        f"Best without gradients: `{best}`.\n\n"
-    )
-    text += row_of(["method", "LDS", f"minus `{best}`", "LDS, scored in another run", "CPU seconds"])
-    text += "|---|---|---|---|---:|\n" + "".join(map(row_of, lds_rows))
-    for title, rows in (
-        ("AUC of finding what was planted, by the mean over all queries", auc_rows),
-        ("The same by the queries of the candidate's own task", own_rows),
-    ):
-        text += f"\n{title}:\n\n" + row_of(["method", *whats]) + "|---" * (len(whats) + 1) + "|\n"
-        text += "".join(map(row_of, rows))
-    write_text(args.out / "table.md", text)
+    report = evaluate(args.data, args.subsets, args.scores, args.again)
+    write_text(args.out / "table.md", tables(report))
     write_json(args.out / "lds.json", report)
 
 
