@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 from assay.models.trajectory import Checkpoint, Trajectory
 
 if TYPE_CHECKING:
+    from assay.api import craft as craft
     from assay.api import score as score
     from assay.api import select as select
     from assay.api import study as study
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Trajectory", "__version__", "score", "select", "study"]
+__all__ = ["Checkpoint", "Trajectory", "__version__", "craft", "score", "select", "study"]
 
 
 def __getattr__(name: str) -> Any:
     """The calls are looked up late: they bring torch and transformers with them."""
-    if name in ("score", "select", "study"):
+    if name in ("craft", "score", "select", "study"):
         from assay import api
 
         return getattr(api, name)

@@ -1,4 +1,4 @@
-"""The Python door: a study, a scoring or a selection in one call.
+"""The Python door: a study, a craft, a scoring or a selection in one call.
 
 Turns arguments into settings and calls the run.
 """
@@ -12,6 +12,9 @@ from assay.errors import ConfigError
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.config import study_config
+from assay.runs.crafting.config import craft_config
+from assay.runs.crafting.run import run_craft
+from assay.runs.crafting.told import Craft
 from assay.runs.names import named_files, own_name
 from assay.runs.scores.config import score_config
 from assay.runs.scores.run import Scores, run_scores
@@ -54,6 +57,40 @@ def study(
         }
     )
     return run_study(config, out=None if out is None else Path(out), trajectory=found, progress=progress)
+
+
+def craft(
+    strategy: str | Path | Sequence[str | Path],
+    *,
+    references: Files,
+    out: str | Path,
+    queries: Files | None = None,
+    cache: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Craft:
+    """Turn reference examples into examples of a strategy, and a study of it, in the folder `out`.
+
+    `strategy` is the name of a shipped one, a YAML file, or several of either. `references` are a file, a
+    list of files, or files by task. Who is asked is among `options`, the other fields of
+    `assay.runs.crafting.config.CraftConfig`: `endpoint` and `model`, or `local`, or `from_columns`. Replies
+    are kept in `cache` (by default in `out`), so a second call asks nothing twice. Raises AssayError of the
+    fitting kind for whatever a person can mend.
+    """
+    if isinstance(references, Mapping):
+        files = [{"file": str(file), "task": task} for task, file in references.items()]
+    else:
+        files = [{"file": file} for file in _several(references)]
+    config = craft_config(
+        {
+            "strategies": _several(strategy),
+            "references": files,
+            "queries": {} if queries is None else _named(queries, "queries"),
+            **options,
+        }
+    )
+    kept = None if cache is None else Path(cache)
+    return run_craft(config, Path(out), cache=kept, progress=progress)
 
 
 def score(

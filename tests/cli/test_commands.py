@@ -24,7 +24,7 @@ from assay.runs.names import named_files
 from tests.cli.conftest import Assay
 from tests.runs.lab import Lab, rows, write_rows
 
-COMMANDS = ("study", "score", "select", "methods", "demo", "preview", "verify", "train")
+COMMANDS = ("study", "craft", "score", "select", "methods", "demo", "preview", "verify", "train")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from assay import __version__
 from assay.cli.console import complain
+from assay.cli.craft import craft
 from assay.cli.demo import demo
 from assay.cli.methods import methods
 from assay.cli.once import OnceEach
@@ -59,7 +60,7 @@ def root(
     """What will your fine-tuning data do, before you train on it?"""
 
 
-for command in (study, score, select, methods, demo, preview, train, verify, truth):
+for command in (study, craft, score, select, methods, demo, preview, train, verify, truth):
     app.command(cls=OnceEach)(command)
 
 

@@ -1,0 +1,100 @@
+"""The models of a craft, opened where they are needed, and its work carried through with them.
+
+Nothing is opened, and no cache made, where the rows hold everything. Knows no strategy.
+"""
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from assay.crafting.cache import Cache
+from assay.crafting.drive import drive
+from assay.crafting.model import Model
+from assay.crafting.request import Failure, Reply, Request
+from assay.crafting.spent import Price, Spent
+from assay.runs.crafting.config import CraftConfig, Place, places
+from assay.runs.crafting.layouts import Result
+from assay.runs.crafting.needs import Needs
+
+Job = Generator[Request, Reply | Failure, Result]
+
+
+class Answers:
+    """Results in the order of their references, and what asking has taken so far, by the model's name."""
+
+    def __init__(self, results: Iterator[Result], spent: Mapping[str, Spent]) -> None:
+        self._results, self._spent = results, spent
+
+    def __iter__(self) -> Iterator[Result]:
+        return self._results
+
+    @property
+    def spent(self) -> Spent:
+        return Spent.total(self._spent.values())
+
+
+@contextmanager
+def answered(jobs: Iterable[Job], config: CraftConfig, needs: Needs, kept: Path) -> Iterator[Answers]:
+    """Results of the jobs, asked of the models that they need; replies are kept at `kept`.
+
+    Raises as opening a model and `crafting.drive` do. A cache in which nothing came to be kept is taken away
+    again.
+    """
+    roles = {one.step.by for one in needs.asking.values()}
+    if not roles:
+        yield Answers(map(alone, jobs), {})
+        return
+    chosen = {by: place for by, place in places(config).items() if by in roles}
+    new = not kept.exists()
+    with ExitStack() as open_things:
+        models: dict[Place, Model] = {}
+        for place in chosen.values():
+            if place not in models:
+                models[place] = open_things.enter_context(closing(opened(place, config)))
+        cache = Cache(kept)
+        open_things.callback(_close, cache, kept, new)
+        spent: dict[str, Spent] = {}
+        driven: Any = drive(jobs, {by: models[place] for by, place in chosen.items()}, cache, spent=spent)
+        open_things.callback(driven.close)
+        yield Answers(driven, spent)
+
+
+def opened(place: Place, config: CraftConfig) -> Model:
+    """The model at a place. Raises ConfigError or ModelError where it cannot be asked."""
+    if place.endpoint is None:
+        from assay.crafting.local import Local
+
+        return Local.open(place.name)
+    from assay.crafting.endpoint import Endpoint
+
+    return Endpoint(
+        place.endpoint,
+        place.name,
+        key_env=place.key_env,
+        concurrency=config.concurrency,
+        timeout=config.timeout,
+        max_retries=config.max_retries,
+    )
+
+
+def _close(cache: Cache, kept: Path, new: bool) -> None:
+    empty = not len(cache)
+    cache.close()
+    if new and empty:
+        kept.unlink(missing_ok=True)
+
+
+def alone(job: Job) -> Result:
+    """A job that has everything it needs in its rows."""
+    try:
+        next(job)
+        while True:
+            job.send(Failure("no model was given"))
+    except StopIteration as done:
+        result: Result = done.value
+        return result
+
+
+def price_of(config: CraftConfig) -> Price | None:
+    return None if config.price is None else Price(config.price.prompt, config.price.completion)

@@ -1,0 +1,223 @@
+"""A craft from settings to files: read, check, ask, check again, write. The one place where its rooms meet.
+
+Every reply is kept before it is used, so a killed craft goes on where it was, and a rerun asks nothing twice
+and writes the same bytes. All references are looked at before any model is asked.
+"""
+
+import dataclasses
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from assay import __version__
+from assay.crafting.checks import Knowledge
+from assay.crafting.leaks import LeakIndex, leak_index
+from assay.crafting.reading import read_strategy
+from assay.crafting.request import Failure, Reply, Request
+from assay.crafting.spent import Tally as Used
+from assay.data.answers import pick_check
+from assay.data.example import Example
+from assay.data.readers import stream_examples
+from assay.data.texts import counted
+from assay.files import write_text
+from assay.fingerprint import digest
+from assay.progress import SILENT, Progress
+from assay.runs.config import DataConfig, Reading, SetConfig
+from assay.runs.crafting.asking import answered, price_of
+from assay.runs.crafting.config import CraftConfig, places
+from assay.runs.crafting.decisions import REVIEW, Decisions
+from assay.runs.crafting.layouts import QUERIES, SIMILAR, Plan, Result, plain, plan, work
+from assay.runs.crafting.needs import Needs
+from assay.runs.crafting.outputs import (
+    CONFIG,
+    DROPPED,
+    REJECTS,
+    REPLIES,
+    STUDY,
+    NothingMadeError,
+    Outputs,
+    no_trace,
+    outputs,
+    problem_lines,
+    reject,
+    require_ours,
+    write_about,
+)
+from assay.runs.crafting.references import Survey, look, survey_sentence, take
+from assay.runs.crafting.review import Settled, in_order, settle
+from assay.runs.crafting.rows import SetExample
+from assay.runs.crafting.study import study_command, write_study
+from assay.runs.crafting.told import Craft, Tally
+from assay.runs.folder import require_writable
+from assay.runs.inputs import reading_options
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A craft whose settings and references have been read without error; nothing has been asked."""
+
+    config: CraftConfig
+    plan: Plan
+    survey: Survey
+    needs: Needs
+    known: Knowledge
+    notes: tuple[str, ...]
+
+
+def prepare(config: CraftConfig) -> Ready:
+    """Read strategies and all references once; raises ConfigError and DataError for whatever is wrong."""
+    strategies = [read_strategy(name) for name in config.strategies]
+    made = plan(config, strategies, read_strategy(SIMILAR), models=bool(places(config)))
+    needs = Needs(made)
+    survey = look(config, rows_are_siblings=made.rows_are_siblings, watch=needs.see)
+    needs.require(config, places(config))
+    picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])
+    notes = (
+        *survey.notes,
+        survey_sentence(survey, made.rows_are_siblings),
+        f"Answers are compared as {picked.check} ({picked.because}).",
+    )
+    return Ready(config, made, survey, needs, Knowledge(picked.check, _leaks(config, made)), notes)
+
+
+def run_craft(
+    config: CraftConfig, out: Path, *, cache: Path | None = None, progress: Progress = SILENT
+) -> Craft:
+    """Craft what `config` describes into `out`; replies are kept in `cache`, by default in `out`.
+
+    Raises AssayError of the fitting kind for whatever a person can mend; the sets are then as they were.
+    """
+    require_writable(out)
+    require_ours(out)
+    ready = prepare(config)
+    for note in ready.notes:
+        progress.note(note)
+    decisions = Decisions(out / REVIEW)
+    tally = Tally()
+    jobs = _jobs(ready)
+    with (
+        no_trace(out),
+        answered(jobs, config, ready.needs, cache or out / REPLIES) as results,
+        outputs(out, [one.file for one in ready.plan.sets]) as files,
+    ):
+        for row in ready.survey.rejects:
+            files.reject(reject(row))
+        settled = Settled(0, [])
+        with progress.stage("Crafting", ready.survey.count, "references") as advance:
+            for result in results:
+                tally.add(result)
+                _write(files, result, decisions, settled, alone=ready.plan.kind == "build")
+                advance(1)
+        for line in in_order(settled.dropped):
+            files.reject(line)
+        tally.edited, tally.dropped = settled.edited, len(settled.dropped)
+        if not any(files.counts.values()):
+            raise NothingMadeError(_nothing(tally, out))
+    write_text(out / CONFIG, config_text(config))
+    if ready.plan.kind != "build":
+        write_study(config, ready.plan, out)
+    else:
+        (out / STUDY).unlink(missing_ok=True)
+    write_about(out, about(ready, tally, results.spent.used), files.files)
+    return Craft(
+        out,
+        {one.file: out / f"{one.file}.jsonl" for one in ready.plan.sets},
+        dict(files.counts),
+        tally,
+        results.spent,
+        price_of(config),
+        None if ready.plan.kind == "build" else study_command(config, out),
+    )
+
+
+def config_text(config: CraftConfig) -> str:
+    """YAML of the settings, to craft the same again; defaults are left out."""
+    values = config.model_dump(exclude_defaults=True, mode="json")
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+
+
+def about(ready: Ready, tally: Tally, used: Used) -> dict[str, Any]:
+    """What `craft.json` says, but for the files: the same in every run of the same craft.
+
+    `used` counts every reply, those of earlier runs too.
+    """
+    config, made, price = ready.config, ready.plan, price_of(ready.config)
+    asked = {one.step.by for one in ready.needs.asking.values()}
+    return {
+        "assay": __version__,
+        "layout": made.kind,
+        "siblings": "rows" if made.rows_are_siblings else "model" if made.similar else "none",
+        "strategies": [
+            {"name": one.name, "what": one.what, "source": one.source, "digest": digest(repr(one))}
+            for one in made.asking
+        ],
+        "models": {
+            by: {"name": place.name, "endpoint": place.endpoint}
+            for by, place in places(config).items()
+            if by in asked
+        },
+        "answers": ready.known.answers,
+        "references": {
+            "looked at": ready.survey.count,
+            "unusable rows": len(ready.survey.rejects),
+            "left out": tally.left_out,
+            "rejected": tally.rejected,
+            "without a reply": tally.unanswered,
+            "edited in review": tally.edited,
+            "dropped in review": tally.dropped,
+        },
+        "replies": {
+            "used": used.replies,
+            "prompt tokens": used.prompt_tokens,
+            "completion tokens": used.completion_tokens,
+            "without a count": used.uncounted,
+            "cost": None if price is None else price.of(used),
+        },
+        "sets": [dataclasses.asdict(one) for one in made.sets],
+    }
+
+
+def _jobs(ready: Ready) -> Iterator[Generator[Request, Reply | Failure, Result]]:
+    """One piece of work a reference, made when it is asked for."""
+    taken_all = take(ready.config, rows_are_siblings=ready.plan.rows_are_siblings)
+    return (work(taken, ready.plan, ready.known, ready.survey.prompts) for taken in taken_all)
+
+
+def _write(files: Outputs, result: Result, decisions: Decisions, settled: Settled, *, alone: bool) -> None:
+    """Write what became of one reference."""
+    for line in problem_lines(result):
+        files.reject(line)
+    made = {
+        name: [SetExample(name, result.reference.id, one) for one in examples]
+        for name, examples in result.sets.items()
+    }
+    settle(files, made, decisions, settled, alone=alone)
+
+
+def _nothing(tally: Tally, out: Path) -> str:
+    """Why no example stands in any set."""
+    reason, count = tally.reasons.most_common(1)[0] if tally.reasons else (DROPPED, tally.dropped)
+    return (
+        f"Nothing was made of {counted(tally.references, 'reference')}; the reason of {count:,}: {reason}. "
+        f"All are in {out / REJECTS}."
+    )
+
+
+def _leaks(config: CraftConfig, made: Plan) -> LeakIndex | None:
+    """Evaluation text, which nothing written may hold: the user's queries, or references that are queries."""
+    if config.queries:
+        files = config.queries.values()
+        return leak_index(example for entry in files for example in _queries(entry, config))
+    if made.kind != "queries":
+        return None
+    taken = take(config, rows_are_siblings=made.rows_are_siblings)
+    return leak_index(plain(one.reference, QUERIES, one.reference.id) for one in taken)
+
+
+def _queries(entry: SetConfig, config: CraftConfig) -> Iterator[Example]:
+    reading = Reading() if config.from_columns is not None else config.reading
+    data = DataConfig(reading=reading, on_bad_rows=config.on_bad_rows)
+    found = stream_examples(entry.file, **reading_options(entry, data))
+    return (one for one in found if isinstance(one, Example))
