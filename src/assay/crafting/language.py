@@ -5,6 +5,7 @@ It tells Latin from Han, Cyrillic or Arabic letters. It cannot tell English from
 
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 
 FEW_LETTERS = 8
 """Texts with fewer letters say nothing: a label, a formula, a number."""
@@ -57,6 +58,7 @@ def script_shares(text: str) -> dict[str, float] | None:
     return {script: weight / total for script, weight in sorted(weights.items())}
 
 
+@lru_cache(maxsize=4096)
 def _script(letter: str) -> str:
     """The first word of the letter's Unicode name, which names its script."""
     name = unicodedata.name(letter, "UNKNOWN").removeprefix("FULLWIDTH ").removeprefix("MATHEMATICAL ")

@@ -32,7 +32,8 @@ class Made:
 
 @dataclass(slots=True)
 class Scope:
-    """Names known so far; `ahead` has the lines of those that steps below make. `unsure` once a use was unclear."""
+    """Names known so far. `ahead` has the lines of those that steps below make; `unsure` tells that a use was
+    unclear."""
 
     page: Page
     ahead: Mapping[str, int]
