@@ -36,9 +36,7 @@ def read_completion(body: bytes) -> Reply | str:
         return f"the reply has no content{why}"
     if not isinstance(text, str):
         return "the reply's content is not text"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if half_a_character(text):
         return "the reply holds half a character (a lone surrogate)"
     usage = answer.get("usage")
     counts = usage if isinstance(usage, dict) else {}
@@ -60,6 +58,11 @@ def error_message(body: Any) -> str:
     if isinstance(body, dict):
         body = body.get("msg", "")
     return " ".join(body.split())[:300].rstrip(".") if isinstance(body, str) else ""
+
+
+def half_a_character(text: str) -> bool:
+    """Whether a lone surrogate stands in a text, which no file in UTF-8 can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _count(value: Any) -> int | None:

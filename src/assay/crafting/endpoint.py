@@ -10,7 +10,7 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from assay.crafting.completion import error_message, read_completion
+from assay.crafting.completion import error_message, half_a_character, read_completion
 from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.server import KEY_ENV, Server
 from assay.errors import ConfigError
@@ -113,6 +113,8 @@ class Endpoint:
 
     def _answer(self, request: Request) -> Reply | Failure:
         """The reply to a request after all the tries it takes. Raises ConfigError for what ends the run."""
+        if any(half_a_character(turn.content) for turn in request.turns):
+            return Failure("the prompt holds half a character (a lone surrogate)", refused=True)
         left = self._max_retries
         while True:
             limit = self._limit
@@ -132,8 +134,6 @@ class Endpoint:
                 return Failure(
                     f"the connection broke ({self._server.without_key(_cause(error))}){self._tries}"
                 )
-            except UnicodeEncodeError:
-                return Failure("the prompt holds half a character (a lone surrogate)", refused=True)
             self._add_retries(raw.retries_taken)
             left -= raw.retries_taken
             reply = self._read(raw.http_response.content)
