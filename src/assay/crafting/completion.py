@@ -62,7 +62,11 @@ def error_message(body: Any) -> str:
 
 def half_a_character(text: str) -> bool:
     """Whether a lone surrogate stands in a text, which no file in UTF-8 can hold."""
-    return any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _count(value: Any) -> int | None:
