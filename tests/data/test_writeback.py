@@ -363,7 +363,7 @@ def test_a_weight_column_that_is_there_is_never_overwritten(tmp_path: Path) -> N
     rows = [{"text": "a", "weight": "3"}]
     for name, fill in FILES.items():
         fill(tmp_path / name, rows)
-        with pytest.raises(ConfigError, match=f"{name}: its rows have 'weight' already; name another column"):
+        with pytest.raises(ConfigError, match=f"{name}: its rows have 'weight' already; rename it there"):
             weighted(tmp_path / name, {1: 1.0}, tmp_path / "out")
         assert not (tmp_path / "out").exists()
         (target,) = weighted(tmp_path / name, {1: 1.0}, tmp_path / f"kept {name}", weight_column="w").files

@@ -36,7 +36,9 @@ class Wanted:
     def require_new(self, names: Sequence[str] | Mapping[str, Any]) -> None:
         """Raise ConfigError where rows have a field or column of that name already."""
         if self.weighted and self.column in names:
-            raise ConfigError(f"its rows have {self.column!r} already; name another column for weights")
+            raise ConfigError(
+                f"its rows have {self.column!r} already; rename it there, or leave the weights out"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ file, row and reason; nothing is lost or silently changed. `stream_examples` kee
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from assay.data.columns import ColumnMapping
 from assay.data.dataset_info import DatasetEntry, entry_named
@@ -26,6 +27,7 @@ __all__ = [
     "ExampleSet",
     "ExampleStream",
     "OnBadRows",
+    "ReadOptions",
     "content_key",
     "prompt_key",
     "read_examples",
@@ -48,42 +50,25 @@ class ExampleSet:
     source: str
 
 
-def read_examples(
-    source: str | Path,
-    *,
-    format: str | None = None,
-    columns: ColumnMapping | None = None,
-    task: str | None = None,
-    task_column: str = "task",
-    pair_column: str = "pair",
-    id_column: str = "id",
-    on_bad_rows: OnBadRows = "error",
-    response: Response = "chosen",
-    limit: int | None = None,
-) -> ExampleSet:
-    """Read examples from a file, a folder of `datasets`, `hub:owner/name` or `dataset_info.json:NAME`.
+class ReadOptions(TypedDict, total=False):
+    """How a source is read, but for `numbering`; defaults and meanings are those of `stream_examples`."""
 
-    `format` overrides the detection (names in `formats.NAMES`); `task` labels the whole source and goes
-    before `task_column`. Users' ids are kept, else ids are content hashes; a repeated id becomes `id#2`,
-    `id#3`, … and is noted. `limit` stops after that many examples.
-    Raises `DataError` for the first bad row, or with `on_bad_rows="skip"` collects it as a `Reject`; also
-    for a source with no usable row. Raises `ConfigError` for options that cannot be.
-    """
+    format: str | None
+    columns: ColumnMapping | None
+    task: str | None
+    task_column: str
+    pair_column: str
+    id_column: str
+    on_bad_rows: OnBadRows
+    response: Response
+    limit: int | None
+
+
+def read_examples(source: str | Path, **options: Unpack[ReadOptions]) -> ExampleSet:
+    """All of `stream_examples` at once; a repeated id needs no second reading of the source."""
     kept: list[Example] = []
     numbering = Numbering(lambda: (example.id for example in kept))
-    stream = stream_examples(
-        source,
-        format=format,
-        columns=columns,
-        task=task,
-        task_column=task_column,
-        pair_column=pair_column,
-        id_column=id_column,
-        on_bad_rows=on_bad_rows,
-        response=response,
-        limit=limit,
-        numbering=numbering,
-    )
+    stream = stream_examples(source, **options, numbering=numbering)
     rejects: list[Reject] = []
     for outcome in stream.unnumbered():
         if isinstance(outcome, Example):
@@ -108,13 +93,21 @@ def stream_examples(
     limit: int | None = None,
     numbering: Numbering | None = None,
 ) -> ExampleStream:
-    """The examples and rejects of `read_examples`, in order and with the same ids, one at a time.
+    """The examples of a file, a folder of `datasets`, `hub:owner/name` or `dataset_info.json:NAME`, in turn.
+
+    `format` overrides the detection (names in `formats.NAMES`); `task` labels the whole source and goes
+    before `task_column`. Users' ids are kept, else ids are content hashes; a repeated id becomes `id#2`,
+    `id#3`, … and is noted. `limit` stops after that many examples. `numbering` makes ids unique over several
+    sources that share it.
 
     What is kept in memory are the ids so far. Rows come a line at a time from JSONL, CSV and TSV, a
     thousand at a time from Parquet (of a row group), a batch at a time from Arrow; a `.json` file and a
     gzipped Parquet or Arrow file are read whole. At the first repeated id the source is read once more for
-    the ids to come. `numbering` makes ids unique over several sources that share it.
-    Raises as `read_examples` does: here what the first rows show, the rest on the way.
+    the ids to come.
+
+    Raises `DataError` for the first bad row, or with `on_bad_rows="skip"` gives it as a `Reject`; also for a
+    source with no usable row. Raises `ConfigError` for options that cannot be. What the first rows show is
+    raised here, the rest on the way.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}; it must be at least 1.")

@@ -7,7 +7,7 @@ only from its beginning and only if asked.
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 import numpy as np
 
@@ -37,53 +37,42 @@ class TokenizedSet:
     notes: tuple[str, ...]
 
 
-def tokenize(
-    example: Example,
-    tokenizer: Any,
-    *,
-    loss_on: LossOn = "assistant",
-    max_length: int | None = None,
-    context: int | None = None,
-    truncation: Truncation = "error",
-    render: Render = "auto",
-    chat_template: str | None = None,
-) -> Tokens:
+class Rendering(TypedDict, total=False):
+    """How an example becomes tokens.
+
+    `loss_on` is what is learned (by default every assistant turn). `render` "auto" (default) follows
+    `example.rendering`; ready `input_ids` stay what they are in any case, and their labels go before `loss_on`.
+    An example over `max_length` tokens, or over the model's own `context`, is a `DataError`, or with
+    `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything learned then fits.
+    `chat_template` is Jinja text that stands in for the tokenizer's own.
+    """
+
+    loss_on: LossOn
+    max_length: int | None
+    context: int | None
+    truncation: Truncation
+    render: Render
+    chat_template: str | None
+
+
+def tokenize(example: Example, tokenizer: Any, **rendering: Unpack[Rendering]) -> Tokens:
     """Ids and loss weights of one example.
 
-    `render` "auto" follows `example.rendering`; ready `input_ids` stay what they are in any case, and their
-    labels go before `loss_on`. An example over `max_length` tokens, or over the model's own `context`, is a
-    `DataError`, or with `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything
-    learned then fits.
-    `chat_template` is Jinja text that stands in for the tokenizer's own. Raises `DataError` naming file and
-    row, also where nothing would be learned, and `ModelError` where there is no chat template.
+    Raises `DataError` naming file and row, also where nothing would be learned, `ModelError` where there is
+    no chat template, and `ConfigError` for an option that cannot be.
     """
-    how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
-    return _tokens_and_remarks(example, how)[0]
+    return _tokens_and_remarks(example, _How(tokenizer, **rendering))[0]
 
 
 def tokenize_all(
     examples: Iterable[Example],
     tokenizer: Any,
     *,
-    loss_on: LossOn = "assistant",
-    max_length: int | None = None,
-    context: int | None = None,
-    truncation: Truncation = "error",
-    render: Render = "auto",
-    chat_template: str | None = None,
     on_bad_rows: OnBadRows = "error",
+    **rendering: Unpack[Rendering],
 ) -> TokenizedSet:
     """`tokenize` for many; with `on_bad_rows="skip"` those that raise `DataError` become rejects."""
-    tokenizing = Tokenizing(
-        tokenizer,
-        loss_on=loss_on,
-        max_length=max_length,
-        context=context,
-        truncation=truncation,
-        render=render,
-        chat_template=chat_template,
-        on_bad_rows=on_bad_rows,
-    )
+    tokenizing = Tokenizing(tokenizer, on_bad_rows=on_bad_rows, **rendering)
     outcomes = [tokenizing.tokens(example) for example in examples]
     return TokenizedSet(
         tuple(one for one in outcomes if isinstance(one, Tokens)),
@@ -96,18 +85,9 @@ class Tokenizing:
     """`tokenize_all` one example at a time: keeps what there is to say, and no example."""
 
     def __init__(
-        self,
-        tokenizer: Any,
-        *,
-        loss_on: LossOn = "assistant",
-        max_length: int | None = None,
-        context: int | None = None,
-        truncation: Truncation = "error",
-        render: Render = "auto",
-        chat_template: str | None = None,
-        on_bad_rows: OnBadRows = "error",
+        self, tokenizer: Any, *, on_bad_rows: OnBadRows = "error", **rendering: Unpack[Rendering]
     ) -> None:
-        self._how = _How(tokenizer, loss_on, max_length, context, truncation, render, chat_template)
+        self._how = _How(tokenizer, **rendering)
         self._on_bad_rows = on_bad_rows
         self._remarks: Counter[str] = Counter()
         self._rejects = 0
@@ -148,15 +128,15 @@ def loss_on_warning(loss_on: str, trainer_loss_on: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """The choices that `tokenize` takes, checked."""
+    """A tokenizer and a `Rendering`, checked and complete."""
 
     tokenizer: Any
-    loss_on: LossOn
-    max_length: int | None
-    context: int | None
-    truncation: Truncation
-    render: Render
-    chat_template: str | None
+    loss_on: LossOn = "assistant"
+    max_length: int | None = None
+    context: int | None = None
+    truncation: Truncation = "error"
+    render: Render = "auto"
+    chat_template: str | None = None
 
     @property
     def longest(self) -> int | None:
