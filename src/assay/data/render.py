@@ -41,10 +41,10 @@ class Rendering(TypedDict, total=False):
     """How an example becomes tokens.
 
     `loss_on` is what is learned (by default every assistant turn). `render` "auto" (default) follows
-    `example.rendering`; ready `input_ids` stay what they are in any case, and their labels go before `loss_on`.
-    An example over `max_length` tokens, or over the model's own `context`, is a `DataError`, or with
-    `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything learned then fits.
-    `chat_template` is Jinja text that stands in for the tokenizer's own.
+    `example.rendering`; ready `input_ids` stay what they are in any case, and their labels go before
+    `loss_on`. An example over `max_length` tokens, or over the model's own `context`, is a `DataError`, or
+    with `truncation="prompt"` loses the beginning of its prompt (a BOS is kept) if everything learned then
+    fits. `chat_template` is Jinja text that stands in for the tokenizer's own.
     """
 
     loss_on: LossOn
