@@ -171,7 +171,7 @@ def craft(
         typer.Option("--review", rich_help_panel=OTHER, help="Accept, edit or drop what lies in --out."),
     ] = None,
     check: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", rich_help_panel=OTHER, help="What is wrong in a strategy, by line."),
     ] = None,
     strategies: Annotated[
@@ -285,7 +285,7 @@ def _show_prompts(found: "DryRun") -> None:
         output.print()
 
 
-def _check(file: Path) -> None:
+def _check(file: str) -> None:
     from assay.crafting.reading import mistakes, read_strategy
 
     found = mistakes(file)

@@ -26,18 +26,26 @@ WIDE = 100
 """Columns of a terminal from which on a pair stands side by side."""
 
 KEYS = "accept (Enter), edit (e), drop (d), back (b), quit (q)"
+AT_END = "write the files (Enter), back (b)"
 BETWEEN = "=== completion below this line ==="
 
 
 def review(folder: Path) -> None:
-    """Go through the pairs of a craft; on the last one, on quit and at the end of input files are written."""
+    """Go through a craft's pairs; behind the last one, on quit or at the end of input, write the files."""
     found = Review(folder)
     pairs = found.pairs()
     place = next((at for at, pair in enumerate(pairs) if found.decisions.of(pair.crafted) is None), 0)
-    while 0 <= place < len(pairs):
+    while True:
+        if place == len(pairs):
+            output.print("\nThat was the last one.")
+            answer = _answer(AT_END)
+            if answer != "b" or not pairs:
+                break
+            place -= 1
+            continue
         pair = pairs[place]
         _show(found, pair, place, len(pairs))
-        answer = _answer()
+        answer = _answer(KEYS)
         if answer == "b":
             place = max(0, place - 1)
         elif answer == "q":
@@ -91,9 +99,9 @@ def _edited(text: str) -> str:
         return path.read_text(encoding="utf-8")
 
 
-def _answer() -> str | None:
+def _answer(keys: str) -> str | None:
     """One letter of what was typed, "a" for nothing; None for what is no key, "q" at the end of input."""
-    output.print(f"{KEYS}: ", markup=False, end="")
+    output.print(f"{keys}: ", markup=False, end="")
     line = sys.stdin.readline()
     if not line:
         return "q"

@@ -47,9 +47,9 @@ class Review:
     """What lies in a craft's folder, to be decided on. Raises ResumeError where there is no craft."""
 
     def __init__(self, folder: Path) -> None:
-        require_ours(folder)
         self.folder = folder
         self.about = read_about(folder)
+        require_ours(folder)
         self.decisions = Decisions(folder / REVIEW)
         self.sets = {
             one.file: tuple(read_lines(folder / f"{one.file}.jsonl", one.file)) for one in planned(self.about)

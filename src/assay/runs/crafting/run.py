@@ -103,7 +103,7 @@ def run_craft(
         outputs(out, [one.file for one in ready.plan.sets]) as files,
     ):
         for row in ready.survey.rejects:
-            files.reject(reject(row))
+            files.reject(reject(row, kind="unusable row"))
         settled = Settled(0, [])
         with progress.stage("Crafting", ready.survey.count, "references") as advance:
             for result in results:
