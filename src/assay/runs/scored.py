@@ -1,6 +1,6 @@
 """What a scoring left in its folder, as columns over the pool. Knows no model and no rules."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from assay.data.rows import first_line
 from assay.errors import ConfigError, DataError
 from assay.files import read_json
+from assay.runs.candidate_texts import CandidateTexts
 from assay.runs.scores.tables import AGGREGATES, ALL, SCORES
 from assay.selection.result import Pool
 
@@ -68,16 +69,25 @@ class Scored:
     def by_query(self, method: str, query_set: str) -> ByQuery:
         """Scores of all pairs. Raises DataError where they are not of this pool."""
         wanted = (pc.field("method") == method) & (pc.field("query_set") == query_set)
-        columns = ["candidate_id", "query_id", "query_task", "score"]
-        table = _table(self.folder, SCORES, [*columns, "method", "query_set"], wanted)
-        queries = len(table) // len(self.pool)
-        if not queries or len(table) % len(self.pool):
+        columns = ["candidate_id", "query_id", "query_task", "score", "method", "query_set"]
+        pool = pa.array(self.pool.ids, pa.string())
+        first: list[pa.Table] = []
+        places: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
+        for group in _groups(self.folder, SCORES, columns):
+            mine = group.filter(wanted)
+            if len(mine):
+                if not places or not places[-1].any():  # still the first candidate
+                    first.append(mine)
+                places.append(pc.index_in(mine["candidate_id"], value_set=pool).fill_null(-1).to_numpy())
+                scores.append(_numbers(mine["score"]))
+        everyone = np.concatenate(places) if places else np.empty(0)
+        queries = len(everyone) // len(self.pool)
+        if not queries or not np.array_equal(everyone, np.repeat(np.arange(len(self.pool)), queries)):
             raise _of_others(self.folder / SCORES)
-        firsts = table["candidate_id"].take(pa.array(range(0, len(table), queries)))
-        _require_ids(self.folder / SCORES, firsts, _chunked(self.pool.ids))
-        heads = table.slice(0, queries)
+        heads = pa.concat_tables(first).slice(0, queries)
         return ByQuery(
-            _numbers(table["score"]).reshape(len(self.pool), queries),
+            np.concatenate(scores).reshape(len(self.pool), queries),
             tuple(heads["query_id"].to_pylist()),
             tuple(heads["query_task"].to_pylist()),
         )
@@ -105,22 +115,23 @@ def read_scored(folder: Path) -> Scored:
         raise _unfinished(folder, "scores.json") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(folder / "scores.json", error) from None
-    pool = _pool(_table(folder, CANDIDATES, [*_LABELS, "tokens", "prompt", "completion"]))
-    labels = ["candidate_id", "method", "checkpoint", "query_set", "query_task", "score", "percentile"]
-    scores, percentiles = _columns(folder / AGGREGATES, _table(folder, AGGREGATES, labels), pool.ids)
+    pool = _pool(folder)
+    scores, percentiles = _columns(folder, pool.ids)
     return Scored(folder, pool, scores, percentiles, about)
 
 
 _LABELS = ("candidate_id", "source_file", "source_row", "candidate_task")
 
 
-def _table(folder: Path, name: str, columns: Sequence[str], wanted: Any = None) -> pa.Table:
-    """These columns of a table of the scoring, of the rows that are wanted."""
+def _groups(folder: Path, name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """These columns of a table of the scoring, part by part as it was written."""
     try:
-        missing = set(columns) - set(pq.read_schema(folder / name).names)
-        if missing:
-            raise _unreadable(folder / name, f"there is no column {min(missing)}")
-        return pq.read_table(folder / name, columns=list(columns), filters=wanted)
+        with pq.ParquetFile(folder / name) as file:
+            missing = set(columns) - set(file.schema_arrow.names)
+            if missing:
+                raise _unreadable(folder / name, f"there is no column {min(missing)}")
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group, columns=list(columns))
     except FileNotFoundError:
         raise _unfinished(folder, name) from None
     except (OSError, pa.ArrowException) as error:
@@ -145,52 +156,74 @@ def _of_others(path: Path) -> DataError:
     )
 
 
-def _require_ids(path: Path, ids: pa.ChunkedArray, pool: pa.ChunkedArray) -> None:
-    if not ids.equals(pool):
-        raise _of_others(path)
+def _pool(folder: Path) -> Pool:
+    """Labels of all candidates; their texts stay in the file."""
+    texts = ("prompt", "completion")
+    groups = _groups(folder, CANDIDATES, [*_LABELS, "tokens", *texts])
+    table = pa.concat_tables([group.drop_columns(list(texts)) for group in groups])
 
-
-def _chunked(ids: Sequence[str]) -> pa.ChunkedArray:
-    return pa.chunked_array([pa.array(ids, pa.string())])
-
-
-def _pool(table: pa.Table) -> Pool:
     def column(name: str) -> tuple[Any, ...]:
         return tuple(table[name].to_pylist())
 
+    prompts, completions = (CandidateTexts(folder / CANDIDATES, name) for name in texts)
     return Pool(
         ids=column("candidate_id"),
         files=column("source_file"),
         rows=np.asarray(table["source_row"].to_numpy(), dtype=np.int64),
         tasks=column("candidate_task"),
         tokens=np.asarray(table["tokens"].to_numpy(), dtype=np.int64),
-        prompts=column("prompt"),
-        completions=column("completion"),
+        prompts=prompts,
+        completions=completions,
     )
 
 
 def _columns(
-    path: Path, table: pa.Table, ids: Sequence[str]
+    folder: Path, ids: Sequence[str]
 ) -> tuple[dict[Found, Float[np.ndarray, "n"]], dict[Found, Float[np.ndarray, "n"]]]:
     """Blocks of rows as they were written: one column of the pool after another. A sum over checkpoints
     stands for its method, not its parts."""
-    scores: dict[Found, Float[np.ndarray, "n"]] = {}
-    percentiles: dict[Found, Float[np.ndarray, "n"]] = {}
-    candidates, expected = len(ids), _chunked(ids)
-    if not candidates or len(table) % candidates:
-        raise _of_others(path)
+    pool = pa.array(ids, pa.string())
+    heads: list[dict[str, Any]] = []
+    scores: list[Float[np.ndarray, "n"]] = []
+    percentiles: list[Float[np.ndarray, "n"]] = []
+    row = 0
     labels = ["method", "checkpoint", "query_set", "query_task"]
-    heads = table.select(labels).take(pa.array(range(0, len(table), candidates))).to_pylist()
-    summed = {row["method"] for row in heads if row["checkpoint"] == ALL}
-    for number, row in enumerate(heads):
-        part = table.slice(number * candidates, candidates)
-        _require_ids(path, part["candidate_id"], expected)
-        if row["method"] in summed and row["checkpoint"] != ALL:
-            continue
-        found = Found(row["method"], row["query_set"], row["query_task"])
-        scores[found] = _numbers(part["score"])
-        percentiles[found] = _numbers(part["percentile"])
-    return scores, percentiles
+    for part in _blocks(
+        _groups(folder, AGGREGATES, ["candidate_id", *labels, "score", "percentile"]), len(ids)
+    ):
+        at = slice(row % len(ids), row % len(ids) + len(part))
+        if not at.start:
+            heads += part.select(labels).slice(0, 1).to_pylist()
+            scores.append(np.empty(len(ids)))
+            percentiles.append(np.empty(len(ids)))
+        if not part["candidate_id"].equals(pa.chunked_array([pool[at.start : at.stop]])):
+            raise _of_others(folder / AGGREGATES)
+        scores[-1][at], percentiles[-1][at] = _numbers(part["score"]), _numbers(part["percentile"])
+        row += len(part)
+    if not row or row % len(ids):
+        raise _of_others(folder / AGGREGATES)
+    summed = {head["method"] for head in heads if head["checkpoint"] == ALL}
+    mine = {
+        Found(head["method"], head["query_set"], head["query_task"]): number
+        for number, head in enumerate(heads)
+        if head["method"] not in summed or head["checkpoint"] == ALL
+    }
+    return (
+        {found: scores[number] for found, number in mine.items()},
+        {found: percentiles[number] for found, number in mine.items()},
+    )
+
+
+def _blocks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in parts of which none goes over a multiple of `size`."""
+    room = size
+    for table in tables:
+        start = 0
+        while start < len(table):
+            part = table.slice(start, room)
+            yield part
+            start += len(part)
+            room = room - len(part) or size
 
 
 def _numbers(column: pa.ChunkedArray) -> Float[np.ndarray, "n"]:

@@ -3,7 +3,7 @@
 Plain data; the report is made from it alone. Knows nothing of how scores were computed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +24,8 @@ class Pool:
     rows: Int[np.ndarray, "n"]
     tasks: tuple[str | None, ...]
     tokens: Int[np.ndarray, "n"]
-    prompts: tuple[str, ...]
-    completions: tuple[str, ...]
+    prompts: Sequence[str]
+    completions: Sequence[str]
 
     def __len__(self) -> int:
         return len(self.ids)
