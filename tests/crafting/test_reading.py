@@ -330,6 +330,12 @@ def test_a_use_that_cannot_be_made_out_is_no_reason_to_call_a_value_unused(tmp_p
     ]
 
 
+@pytest.mark.parametrize("text", ["|\n  a\n\n  {{ hnit }}", ">\n  a\n  {{ hnit }}", "'a\n\n  {{ hnit }}'"])
+def test_a_name_is_told_in_its_own_line_however_the_text_is_written(tmp_path, text):
+    ((line, _),) = told(tmp_path, HEAD + f"completion: x\nprompt: {text}\n")
+    assert line == 4 + text.partition("hnit")[0].count("\n")
+
+
 def test_reading_a_file_with_mistakes_raises_the_first_and_counts_the_others(tmp_path):
     path = written(tmp_path, HEAD + "promt: x\ncompletin: y\n" + PAIR)
     with pytest.raises(ConfigError) as error:

@@ -32,6 +32,7 @@ def test_line_breaks_in_strings_and_values_that_are_no_text_are_kept():
         ('{"query": "a", "response": "b"', "no JSON object"),
         ('["query", "response"]', "no JSON object"),
         ('{"query": "a", "response": "\\ud800"}', "broken character"),
+        ('{"query": ' + "1" * 5000 + ', "response": 2}', "no JSON object"),
         ("{" * 5000, "no JSON object"),
         ("", "the reply is empty"),
         ("<think>hm</think>  ", "the reply is empty"),

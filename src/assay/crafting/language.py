@@ -46,10 +46,11 @@ def script_shares(text: str) -> dict[str, float] | None:
 
     Han characters beside kana count as kana, since that is Japanese.
     """
-    counts = Counter(_script(character) for character in text if character.isalpha())
-    weights = {
-        script: number * (PER_SYLLABLE if script in SYLLABLES else 1) for script, number in counts.items()
-    }
+    weights: Counter[str] = Counter()
+    for character, number in Counter(text).items():
+        if character.isalpha():
+            script = _script(character)
+            weights[script] += number * (PER_SYLLABLE if script in SYLLABLES else 1)
     total = sum(weights.values())
     if total < FEW_LETTERS:
         return None

@@ -7,9 +7,10 @@ evidence, nor is one that the reference had already.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Bool, UInt64
 
 from assay.crafting.copies import by_characters, units
 from assay.data.example import Example
@@ -39,12 +40,15 @@ class LeakIndex:
         As in: "it repeats evaluation text: \"…\"", which quotes the run.
         """
         parts = units(text)
-        others = [units(one) for one in allowed]
+        others: list[list[str]] | None = None
         for size, index in sorted(self.runs.items(), reverse=True):
             found = hashes(parts, size)
-            held = np.isin(found, index)
+            held = _among(found, index)
+            if not held.any():
+                continue
+            others = [units(one) for one in allowed] if others is None else others
             for other in others:
-                held &= ~np.isin(found, hashes(other, size))
+                held &= ~_among(found, np.sort(hashes(other, size)))
             if held.any():
                 start = int(np.argmax(held))
                 return f'it repeats evaluation text: "{_quoted(parts[start : start + size])}"'
@@ -93,6 +97,14 @@ def _runs(query: list[str], response: list[str]) -> Iterator[tuple[int, UInt64[n
             yield len(parts), hashes(parts, len(parts))
 
 
+def _among(values: UInt64[np.ndarray, "v"], ordered: UInt64[np.ndarray, "r"]) -> Bool[np.ndarray, "v"]:
+    """Whether each value stands in a sorted array."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=bool)
+    places = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    return np.asarray(ordered[places] == values)
+
+
 def _rare(runs: UInt64[np.ndarray, "r"]) -> UInt64[np.ndarray, "r"]:
     values, counts = np.unique(runs, return_counts=True)
     return values[counts < COMMON]
@@ -103,6 +115,7 @@ def _parts(example: Example) -> tuple[list[str], list[str]]:
     return units(asked[-1]) if asked else [], units(completion_text(example))
 
 
+@lru_cache(maxsize=1 << 16)
 def _unit(part: str) -> int:
     return int.from_bytes(hashlib.blake2b(part.encode(), digest_size=8).digest(), "little")
 

@@ -166,10 +166,17 @@ def line_of(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def template_line(node: Node, line: int) -> int:
-    """The line in the file of a line in a text; a block's text begins below its `|`."""
-    below = isinstance(node, yaml.ScalarNode) and node.style in ("|", ">")
-    return min(line_of(node) + line - (0 if below else 1), max(line_of(node), int(node.end_mark.line) + 1))
+def template_line(node: Node, line: int, name: str | None = None) -> int:
+    """The line in the file of a line in a text.
+
+    A block's text begins below its `|`. In other texts YAML joins lines, so there it is the line in which
+    `name` is found first.
+    """
+    if not isinstance(node, yaml.ScalarNode) or node.style == "|":
+        return min(line_of(node) + line, int(node.end_mark.line) + 1)
+    written = str(node.start_mark.buffer or "")[node.start_mark.pointer : node.end_mark.pointer]
+    found = re.search(rf"\b{re.escape(name)}\b", written) if name else None
+    return line_of(node) + (written[: found.start()].count("\n") if found else 0)
 
 
 def meant(name: str, known: Collection[str]) -> str:

@@ -71,7 +71,7 @@ def _objects(text: str) -> list[dict[str, Any]]:
     while place >= 0:
         try:
             value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             place = text.find("{", place + 1)
             continue
         found.append(value)
@@ -81,8 +81,10 @@ def _objects(text: str) -> list[dict[str, Any]]:
 
 def _require_characters(*texts: str) -> None:
     """Half a surrogate pair cannot be written to any file."""
-    if any("\ud800" <= character <= "\udfff" for text in texts for character in text):
-        raise UnreadableError("the reply holds a broken character (half a surrogate pair)")
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise UnreadableError("the reply holds a broken character (half a surrogate pair)") from None
 
 
 def _text(value: Any) -> str:

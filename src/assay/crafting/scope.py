@@ -55,12 +55,12 @@ class Scope:
             self.page.wrong(template_line(node, found.line), f"This is not {kind} ({found.reason}).")
             return
         for use in found:
-            self._use(use, template_line(node, use.line), cells)
+            self._use(use, template_line(node, use.line, use.name), cells)
         for use, word in comparisons(text, expression=expression):
             made = self.made.get(use.name)
             if made is not None and made.labels and word not in made.labels:
                 self.page.wrong(
-                    template_line(node, use.line),
+                    template_line(node, use.line, use.name),
                     f"`{use.name}` is never `{word}`; {meant(word, made.labels)}",
                 )
 
