@@ -164,11 +164,10 @@ def test_a_dry_run_asks_nobody_and_leaves_nothing(
 
 
 def test_a_dry_run_shows_later_steps_with_places_for_what_is_not_yet_written(
-    references: Path, server: Served, assay: Assay
+    references: Path, assay: Assay
 ) -> None:
     found = assay(
-        "craft", "--strategy", "clarify-pipeline", "--references", references, *asking(server),
-        "--student-model", "s", "--dry-run",
+        "craft", "--strategy", "clarify-pipeline", "--references", references, "--dry-run"
     )  # fmt: skip
     assert found.code == 0, found.err
     assert "⟨answer⟩" in found.out
@@ -188,24 +187,23 @@ REVIEWS = {
 }
 
 
-@pytest.mark.parametrize("width", ["40", "140"])
-@pytest.mark.parametrize("kind", REVIEWS)
+@pytest.mark.parametrize(("kind", "width"), [*((kind, 40) for kind in REVIEWS), ("edit", 140)])
 def test_a_review_in_a_pipe(
-    kind: str, width: str, table: Path, assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, width: int, table: Path, assay: Assay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     typed, left, edited, dropped = REVIEWS[kind]
     out = tmp_path / "out"
     assert assay(*from_columns(table, out)).code == 0
     monkeypatch.setenv("EDITOR", "sed -i s/together/altogether/")
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setattr("assay.cli.review.output.width", int(width))
+    monkeypatch.setattr("assay.cli.review.output.width", width)
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     found = assay("craft", "--review", "--out", out)
     assert found.code == 0, found.err
     lines = found.out.splitlines()
-    assert max(map(len, (line for line in lines if line.startswith(("│", "╭"))))) <= int(width)
+    assert max(map(len, (line for line in lines if line.startswith(("│", "╭"))))) <= width
     side_by_side = any(line.count("╭") == 2 for line in lines)
-    assert side_by_side == (width == "140")
+    assert side_by_side == (width == 140)
     rows = read(out / "cot.jsonl")
     assert len(rows) == len(read(out / "plain.jsonl")) == len(read(out / "queries.jsonl")) == left
     assert sum("altogether" in row["messages"][1]["content"] for row in rows) == edited

@@ -263,7 +263,7 @@ def _dry_run(settings: "CraftConfig") -> None:
     from assay.runs.crafting.dry import dry_run, dry_run_told
     from assay.runs.crafting.run import prepare
 
-    ready = prepare(settings)
+    ready = prepare(settings, dry=True)
     for note in ready.notes:
         Terminal().note(note)
     found = dry_run(ready)

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 import assay
+from assay.data.readers import read_examples
 from assay.errors import ConfigError, DataError, ResumeError
 from assay.runs.config import read_config
 from assay.runs.crafting.config import CraftConfig, craft_config
 from assay.runs.crafting.outputs import NothingMadeError
+from assay.runs.crafting.rows import read_lines
 from assay.runs.crafting.run import run_craft
 from assay.world import Problem
 from assay.world.strategies import worked
 from tests.runs.crafting.server import (
+    TASKS,
     Served,
     WorldStudent,
     WorldWriter,
@@ -387,3 +390,35 @@ def test_rows_that_cannot_be_used_are_rejects_too(references: Path, server: Serv
     assert server.calls == 0
     run_craft(config(references, server, on_bad_rows="skip"), tmp_path / "out")
     assert read(tmp_path / "out" / "rejects.jsonl")[0]["row"] == 9
+
+
+def test_turns_that_are_not_learned_are_read_back_as_such(
+    references: Path, server: Served, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run_craft(config(references, server, strategies="multi-turn-refinement", build=True), out)
+    for example in read_examples(out / "multi-turn-refinement.jsonl").examples:
+        assert [message.weight for message in example.messages] == [None, 0.0, None, None]
+        assert example.task in TASKS
+
+
+def test_tools_and_system_turns_of_a_reference_stay_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    tools = [{"type": "function", "function": {"name": "add", "parameters": {}}}]
+    turns = [("system", "be brief"), ("user", "one and one ?"), ("assistant", "2")]
+    row = {"messages": [{"role": role, "content": text} for role, text in turns], "tools": tools}
+    file.write_text(json.dumps(row) + "\n")
+    run_craft(config(file, strategies="prompt-variants", build=True), tmp_path / "out")
+    (example,) = read_examples(tmp_path / "out" / "variant-expert.jsonl").examples
+    assert example.messages[0].content == "be brief"
+    assert [dict(tool) for tool in example.tools] == tools
+
+
+def test_words_that_json_lines_could_break_on_are_read_back(tmp_path: Path) -> None:
+    file, odd = tmp_path / "r.jsonl", "one\u2028two\x85three\x0b \U0001f600"
+    file.write_text(json.dumps({"prompt": odd, "completion": odd}) + "\n")
+    out = tmp_path / "out"
+    run_craft(config(file, strategies="prompt-variants", build=True), out)
+    (one,) = read_lines(out / "variant-expert.jsonl", "variant-expert")
+    assert odd in one.prompt
+    assert one.completion == odd

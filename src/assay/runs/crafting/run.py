@@ -66,13 +66,18 @@ class Ready:
     notes: tuple[str, ...]
 
 
-def prepare(config: CraftConfig) -> Ready:
-    """Read strategies and all references once; raises ConfigError and DataError for whatever is wrong."""
+def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
+    """Read strategies and all references once; raises ConfigError and DataError for whatever is wrong.
+
+    Where it is `dry`, models need not be named; they are taken to be there unless columns stand for them.
+    """
     strategies = [read_strategy(name) for name in config.strategies]
-    made = plan(config, strategies, read_strategy(SIMILAR), models=bool(places(config)))
+    supposed = dry and config.from_columns is None
+    made = plan(config, strategies, read_strategy(SIMILAR), models=supposed or bool(places(config)))
     needs = Needs(made)
     survey = look(config, rows_are_siblings=made.rows_are_siblings, watch=needs.see)
-    needs.require(config, places(config))
+    if not supposed:
+        needs.require(config, places(config))
     picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])
     notes = (
         *survey.notes,
