@@ -17,6 +17,7 @@ from torch import Tensor
 
 from assay.cli.verify import verify as verify_command
 from assay.errors import ConfigError
+from assay.models.session import Session
 from assay.runs import study as module
 from assay.runs.config import MeasureConfig, Reading
 from assay.runs.inputs import tokenise
@@ -244,14 +245,14 @@ def test_verify_quantizes_and_shortens_as_the_study_would(
     assert assay(*verify(lab, "--max-length", 25)).code == 2
     assert assay(*verify(lab, "--max-length", 25, "--truncation", "prompt")).code == 0
 
-    opened = run.Session.open
+    opened = Session.open
     asked = []
 
     def noted(trajectory: object, *, quantize: str | None, **options: object) -> object:
         asked.append(quantize)
         return opened(trajectory, **options)
 
-    monkeypatch.setattr(run.Session, "open", noted)
+    monkeypatch.setattr(Session, "open", noted)
     assert assay(*verify(lab, "--quantize", "4bit")).code == 0
     assert asked == ["4bit"]
     assert "--quantize" in assay(*verify(lab, "--quantize", "2bit")).complaint

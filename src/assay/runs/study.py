@@ -44,6 +44,7 @@ from assay.runs.lookahead.result import by_steps
 from assay.runs.lookahead.tables import write_lookahead
 from assay.runs.measure import Estimate as Expected
 from assay.runs.measure import estimate, finished, measure, seconds_taken
+from assay.runs.opening import open_session
 from assay.runs.tables import write_tables
 from assay.studies import analyse
 from assay.studies.intervals import has_interval
@@ -117,15 +118,7 @@ def run_study(
         every=config.every,
         allow_pickle=config.allow_pickle,
     )
-    session = Session.open(
-        trajectory,
-        device=config.device,
-        dtype=config.dtype,
-        attention=config.attention,
-        allow_pickle=config.allow_pickle,
-        quantize=config.quantize,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
+    session = open_session(trajectory, config)
     for note in trajectory.notes:
         progress.note(note)
     warning = loss_on_warning(config.loss_on, trajectory.loss_on)

@@ -4,11 +4,11 @@ from assay.data.example import Tokens
 from assay.gradients.verify import Check
 from assay.gradients.verify import verify as verify_gradients
 from assay.models.loading import context_length
-from assay.models.session import Session
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.config import MeasureConfig, SetConfig
 from assay.runs.inputs import read_file, tokenise
+from assay.runs.opening import open_session
 
 
 def verify(
@@ -26,15 +26,7 @@ def verify(
     """
     sides = ((probes, config.loss_on), (queries, config.query_loss_on))
     read = [read_file(SetConfig(file=file), config, limit=count) for file, _ in sides]
-    session = Session.open(
-        trajectory,
-        device=config.device,
-        dtype=config.dtype,
-        attention=config.attention,
-        allow_pickle=config.allow_pickle,
-        quantize=config.quantize,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
+    session = open_session(trajectory, config)
     longest = context_length(session.model.config)
     tokens: list[tuple[Tokens, ...]] = []
     for found, (_, loss_on) in zip(read, sides, strict=True):

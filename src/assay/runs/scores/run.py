@@ -25,6 +25,7 @@ from assay.models.session import Session
 from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.folder import SETTINGS, require_writable
+from assay.runs.opening import open_session
 from assay.runs.scores.config import ScoreConfig
 from assay.runs.scores.flips import flipped_sets
 from assay.runs.scores.measure import measure_all
@@ -94,15 +95,7 @@ def run_scores(
         allow_pickle=config.allow_pickle,
     )
     wanted = measures_of(rows, trajectory)
-    session = Session.open(
-        trajectory,
-        device=config.device,
-        dtype=config.dtype,
-        attention=config.attention,
-        allow_pickle=config.allow_pickle,
-        quantize=config.quantize,
-        gradient_checkpointing=config.gradient_checkpointing,
-    )
+    session = open_session(trajectory, config)
     say(*trajectory.notes)
     if warning := loss_on_warning(config.loss_on, trajectory.loss_on):
         say(warning)
