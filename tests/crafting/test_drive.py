@@ -100,6 +100,12 @@ def test_jobs_are_drawn_and_models_asked_as_outcomes_are_wanted(cache):
     assert len(model.asked) <= OPEN * 2 + 4
 
 
+def test_who_came_first_is_asked_for_first(cache):
+    model = Scripted(room=1)
+    list(drive([job("a", "b"), job("c", "d")], {"writer": model}, cache))
+    assert model.asked == ["a", "b<a>", "c", "d<c>"]
+
+
 def test_every_reply_is_kept_before_a_job_sees_it(cache):
     def watching():
         reply = yield asking("a")
