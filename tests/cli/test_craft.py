@@ -2,6 +2,10 @@
 
 import io
 import json
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ from tests.runs.crafting.server import (
     write_references,
 )
 
+SHELL = "import sys; from assay.cli import main; sys.argv[0] = 'assay'; main()"
 KEY = "sk-very-secret-0123456789"
 ROW = "what is {n} and {n} ?\t{m}\t{n} and {n} together are {m}, as counting shows.\n"
 
@@ -102,6 +107,32 @@ def test_from_plain_examples_to_a_verdict(
     for path in out.rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
     assert KEY not in crafted.out + crafted.err
+
+
+def test_a_craft_that_is_killed_loses_nothing_and_asks_nothing_twice(
+    problems: list[Problem], references: Path, server: Served, assay: Assay, tmp_path: Path
+) -> None:
+    given: list[object] = ["craft", "--strategy", "cot", "--references", references, "--concurrency", 2]
+    assert assay(*given, *asking(server), "--out", tmp_path / "whole").code == 0
+    out, writer = tmp_path / "out", WorldWriter(problems)
+    enough = threading.Event()
+
+    def slow(body: dict[str, Any]) -> tuple[int, bytes]:
+        time.sleep(0.05)
+        if writer.asked.total() >= 6:
+            enough.set()
+        return writer(body)
+
+    with served(slow) as slowly:
+        command = [*given, *asking(slowly), "--out", out]
+        with subprocess.Popen([sys.executable, "-c", SHELL, *map(str, command)]) as process:
+            assert enough.wait(60)
+            process.kill()
+        assert not list(out.glob("*.jsonl"))
+        assert assay(*command).code == 0
+        assert slowly.calls <= server.calls + 2, "again only what was under way at the kill"
+    assert not list(out.glob(".*"))
+    assert read(out / "plain.jsonl") == read(tmp_path / "whole" / "plain.jsonl")
 
 
 def test_a_pipeline_is_a_study_with_undesired_queries(

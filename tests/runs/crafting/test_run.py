@@ -422,3 +422,28 @@ def test_words_that_json_lines_could_break_on_are_read_back(tmp_path: Path) -> N
     (one,) = read_lines(out / "variant-expert.jsonl", "variant-expert")
     assert odd in one.prompt
     assert one.completion == odd
+
+
+def test_a_reference_that_is_a_query_is_left_out(
+    problems: list[Problem], references: Path, server: Served, tmp_path: Path
+) -> None:
+    out, dev = tmp_path / "out", tmp_path / "dev.jsonl"
+    asked = f" {problems[0].query}  "
+    dev.write_text(json.dumps({"task": "add", "prompt": asked, "completion": problems[0].answer}) + "\n")
+    run_craft(config(references, server, queries={"dev": str(dev)}), out)
+    for name in ("cot", "plain"):
+        assert read(out / f"{name}.jsonl")
+        assert not any(problems[0].query in words(row)[0] for row in read(out / f"{name}.jsonl"))
+    (row,) = (one for one in read(out / "rejects.jsonl") if one["kind"] == "left out")
+    assert row["reason"] == "it asks what one of your queries asks"
+    assert problems[0].query not in [said(body) for body in server.bodies]
+
+
+def test_what_a_killed_craft_had_begun_is_cleared_away(
+    references: Path, server: Served, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".cot.jsonl.4711.part").write_text("half")
+    run_craft(config(references, server), out)
+    assert not list(out.glob(".*"))

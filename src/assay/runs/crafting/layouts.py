@@ -124,9 +124,13 @@ def work(
 ) -> Generator[Request, Reply | Failure, Result]:
     """Yield requests until one reference is through, and return what became of it.
 
-    `prompts` are digests of all references' queries: no sibling may ask what a reference asks.
+    `prompts` are digests of what nothing else may ask: all references' queries, or where the user gives
+    queries, those.
     """
     reference = taken.reference
+    if made.kind == "given" and query_key(reference) in prompts:
+        known_query = LeftOut("reference", "it asks what one of your queries asks")
+        return Result(reference, {}, (Problem("craft", known_query),))
     sets: dict[str, tuple[Example, ...]] = {}
     problems: list[Problem] = []
     sibling = taken.sibling if taken.sibling is None else _in_place_of(reference, taken.sibling)

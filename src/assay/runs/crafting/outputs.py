@@ -67,6 +67,7 @@ class NothingMadeError(DataError):
 def outputs(folder: Path, names: Sequence[str]) -> Iterator[Outputs]:
     """Files to fill; behind the block all are in place, and after an error none has changed."""
     nothing: NothingMadeError | None = None
+    _clear(folder, names)
     with whole(folder / REJECTS) as rejects, ExitStack() as opened:
         aside = opened.enter_context(_text(rejects))
         try:
@@ -85,6 +86,13 @@ def outputs(folder: Path, names: Sequence[str]) -> Iterator[Outputs]:
         raise nothing
     if not made.rejected:
         (folder / REJECTS).unlink()
+
+
+def _clear(folder: Path, names: Sequence[str]) -> None:
+    """Take away what a killed craft had begun to write."""
+    for name in (*names, Path(REJECTS).stem):
+        for left in folder.glob(f".{name}.jsonl.*.part"):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,7 +5,8 @@ and writes the same bytes. All references are looked at before any model is aske
 """
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from assay import __version__
 from assay.crafting.checks import Knowledge
 from assay.crafting.leaks import LeakIndex, leak_index
 from assay.crafting.reading import read_strategy
+from assay.crafting.reference import reference_of
 from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.spent import Tally as Used
 from assay.data.answers import pick_check
 from assay.data.example import Example
 from assay.data.readers import stream_examples
 from assay.data.texts import counted
+from assay.errors import DataError
 from assay.files import write_text
 from assay.fingerprint import digest
 from assay.progress import SILENT, Progress
@@ -45,7 +48,7 @@ from assay.runs.crafting.outputs import (
     require_ours,
     write_about,
 )
-from assay.runs.crafting.references import Survey, look, survey_sentence, take
+from assay.runs.crafting.references import Survey, look, query_key, survey_sentence, take
 from assay.runs.crafting.review import Settled, in_order, settle
 from assay.runs.crafting.rows import SetExample
 from assay.runs.crafting.study import study_command, write_study
@@ -63,6 +66,7 @@ class Ready:
     survey: Survey
     needs: Needs
     known: Knowledge
+    prompts: Collection[str]
     notes: tuple[str, ...]
 
 
@@ -84,7 +88,8 @@ def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
         survey_sentence(survey, made.rows_are_siblings),
         f"Answers are compared as {picked.check} ({picked.because}).",
     )
-    return Ready(config, made, survey, needs, Knowledge(picked.check, _leaks(config, made)), notes)
+    known = Knowledge(picked.check, _leaks(config, made))
+    return Ready(config, made, survey, needs, known, _asked(config) or survey.prompts, notes)
 
 
 def run_craft(
@@ -187,7 +192,7 @@ def about(ready: Ready, tally: Tally, used: Used) -> dict[str, Any]:
 def _jobs(ready: Ready) -> Iterator[Generator[Request, Reply | Failure, Result]]:
     """One piece of work a reference, made when it is asked for."""
     taken_all = take(ready.config, rows_are_siblings=ready.plan.rows_are_siblings)
-    return (work(taken, ready.plan, ready.known, ready.survey.prompts) for taken in taken_all)
+    return (work(taken, ready.plan, ready.known, ready.prompts) for taken in taken_all)
 
 
 def _write(files: Outputs, result: Result, decisions: Decisions, settled: Settled, *, alone: bool) -> None:
@@ -219,6 +224,16 @@ def _leaks(config: CraftConfig, made: Plan) -> LeakIndex | None:
         return None
     taken = take(config, rows_are_siblings=made.rows_are_siblings)
     return leak_index(plain(one.reference, QUERIES, one.reference.id) for one in taken)
+
+
+def _asked(config: CraftConfig) -> set[str]:
+    """Digests of what the user's queries ask; ready tokens ask nothing that could be compared."""
+    keys = set()
+    for entry in config.queries.values():
+        for example in _queries(entry, config):
+            with suppress(DataError):
+                keys.add(query_key(reference_of(example)))
+    return keys
 
 
 def _queries(entry: SetConfig, config: CraftConfig) -> Iterator[Example]:

@@ -31,6 +31,7 @@ def study_values(config: CraftConfig, plan: Plan, folder: Path) -> dict[str, Any
         **{key: value for key, value in sets.items() if value},
         **({"undesired": undesired} if undesired else {}),
         **({"design": plan.design} if plan.design else {}),
+        **({"on_bad_rows": config.on_bad_rows} if config.queries and config.on_bad_rows != "error" else {}),
     }
 
 
