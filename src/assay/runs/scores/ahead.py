@@ -50,7 +50,7 @@ def prepare(run: Measuring, missing: Mapping[Checkpoint, Missing]) -> None:
         seconds = seconds_per_token(
             sample,
             1 if engine.one_at_a_time else run.config.token_budget,
-            lambda batch: engine.run(Batch.of(batch, engine.device), lambda name, parts: None),
+            lambda batch: engine.run(Batch.of(batch, engine.device), lambda name, parts: None).cpu(),
         )
     tokens = {one.name: run.tokens_of(lacking) for one, lacking in missing.items()}
     curvatures = {one.name: _curvature_tokens(run, one, plan) for one, plan in plans.items()}
