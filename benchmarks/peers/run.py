@@ -66,11 +66,6 @@ def main() -> None:
     ]
     if options.small:
         sizes = [(Size(500, 24, queries=4, hidden=64, layers=2), ("dots", "ekfac"))]
-    found = [
-        compared(options, size, works)
-        for size, works in sizes
-        if options.small or options.vocabulary in (None, size.vocabulary)
-    ]
     about = {
         "threads": options.threads,
         "repeats": options.repeats,
@@ -78,10 +73,14 @@ def main() -> None:
         "versions": versions(options.peers),
         "date": date.today().isoformat(),
     }
-    print("\n\n".join(table(each) for each in found))
+    found = []
+    for size, works in sizes:
+        if options.small or options.vocabulary in (None, size.vocabulary):
+            found.append(compared(options, size, works))
+            print(f"{table(found[-1])}\n", flush=True)
+            if options.out:
+                options.out.write_text(json.dumps({**about, "fixtures": found}, indent=1) + "\n")
     print(json.dumps(about))
-    if options.out:
-        options.out.write_text(json.dumps({**about, "fixtures": found}, indent=1) + "\n")
 
 
 def compared(options: argparse.Namespace, size: Size, works: tuple[str, ...]) -> dict:
