@@ -211,12 +211,19 @@ def test_what_a_person_must_mend_ends_the_run_in_one_sentence_without_the_key(st
 
 
 def test_replies_that_came_before_a_refused_key_are_given_first_and_nothing_is_asked_after_it():
+    late = threading.Event()
+
+    def act(handler):
+        late.set()
+        say("late")(handler)
+
     acts = {"good": say("Four."), "bad": send({}, 401)}
-    server = Server(lambda before, body: acts.get(body["messages"][-1]["content"], say("late")))
+    server = Server(lambda before, body: acts.get(body["messages"][-1]["content"], act))
     with server.running() as url:
         endpoint = Endpoint(url, "m", concurrency=1)
-        for text in ("good", "bad", "late", "later"):
+        for text in ("good", "bad", "late"):
             endpoint.start(asking(text))
+        assert not late.wait(1.0)
         assert endpoint.finished() == [(asking("good"), Reply("Four.", False, 7, 3))]
         for _ in range(2):
             with pytest.raises(ConfigError, match="401"):

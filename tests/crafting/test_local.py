@@ -135,8 +135,9 @@ def test_the_last_checkpoint_of_a_run_is_asked_under_a_name_that_stands_for_its_
         Local.open(str(base), device="cpu", render="plain").name,
         Local.open(str(base), device="cpu", chat_template="{{ messages }}").name,
         Local.open(str(save_base(tmp_path / "base", seed=1)), device="cpu").name,
+        Local.open(str(run), base_model=str(tmp_path / "base"), device="cpu").name,
     }
-    assert len(names) == 6
+    assert len(names) == 7
     assert str(tmp_path) not in str(names)
 
 

@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from assay.data.prompts import Prompt
 from assay.errors import ConfigError, DataError, ModelError, NumericsError
-from assay.models.generate import generate, own_ends
+from assay.models.generate import _Drawn, generate, own_ends
 from assay.models.session import checkpoint_gradients
 from tests.models.builders import FAMILIES, VOCABULARY, tiny_model, tokenizer
 
@@ -251,6 +251,13 @@ def test_the_coldest_answers_are_the_greedy_ones_and_the_dice_of_others_are_left
     state = torch.get_rng_state()
     assert generate(model, asked, tokenizer(), ends=ENDS, max_new_tokens=8, temperature=1e-9) == greedy
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_token_without_any_probability_is_never_drawn():
+    scores = torch.tensor([[-torch.inf, 1.0, -torch.inf, 1.0, -torch.inf]])
+    for u, drawn in ((0.0, 1), (0.4999, 1), (0.5, 3), (1 - 2**-53, 3)):
+        left = _Drawn(1.0, torch.tensor([[u]], dtype=torch.float64))(torch.zeros(1, 1), scores)
+        assert left.isfinite().nonzero().tolist() == [[0, drawn]]
 
 
 @pytest.mark.parametrize("temperature", [-0.1, float("nan"), float("inf")])
