@@ -117,6 +117,7 @@ def read_scored(folder: Path) -> Scored:
         raise _unreadable(folder / "scores.json", error) from None
     pool = _pool(folder)
     scores, percentiles = _columns(folder, pool.ids)
+    pa.default_memory_pool().release_unused()  # what tables took, and arrays hold now
     return Scored(folder, pool, scores, percentiles, about)
 
 
@@ -163,7 +164,8 @@ def _pool(folder: Path) -> Pool:
     table = pa.concat_tables([group.drop_columns(list(texts)) for group in groups])
 
     def column(name: str) -> tuple[Any, ...]:
-        return tuple(table[name].to_pylist())
+        once: dict[Any, Any] = {}  # candidates share the objects of equal labels
+        return tuple(once.setdefault(label, label) for label in table[name].to_pylist())
 
     prompts, completions = (CandidateTexts(folder / CANDIDATES, name) for name in texts)
     return Pool(
