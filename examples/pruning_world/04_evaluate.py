@@ -9,12 +9,12 @@ so that positive is better: more right answers, a lower loss. Reads whatever tra
 import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from compare import Difference, difference
 from jaxtyping import Float
-from scipy import stats
 from setting import CLEAN, FORMS, KINDS, SEEDS, read_rows
 
 from assay.files import read_json, write_json, write_text
@@ -31,47 +31,17 @@ LONG = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A mean difference, its 95% interval over seeds (t, questions fixed), and that over seeds and questions.
-
-    The second adds the variance of the mean over questions (within task and form) to that over seeds, with
-    Satterthwaite's degrees of freedom; what both hold of the noise of single trainings is counted twice.
-    """
-
-    value: float
-    low: float
-    high: float
-    wide_low: float
-    wide_high: float
-
-    @property
-    def sure(self) -> bool:
-        """Whether both intervals leave out 0."""
-        return min(self.low, self.wide_low) > 0 or max(self.high, self.wide_high) < 0
-
-
-def difference(found: Float[np.ndarray, "s q"], strata: np.ndarray) -> Difference:
-    seeds, questions = found.shape
-    by_seed, by_question = found.mean(1), found.mean(0)
-    of_seeds = by_seed.var(ddof=1) / seeds
-    groups = [by_question[strata == one] for one in np.unique(strata)]
-    of_questions = sum(len(one) * one.var(ddof=1) for one in groups) / questions**2
-    both = of_seeds + of_questions
-    free = both**2 / (of_seeds**2 / (seeds - 1) + of_questions**2 / (questions - len(groups)))
-    value = float(by_seed.mean())
-    near = float(stats.t.ppf(0.975, seeds - 1) * np.sqrt(of_seeds))
-    wide = float(stats.t.ppf(0.975, free) * np.sqrt(both))
-    return Difference(value, value - near, value + near, value - wide, value + wide)
-
-
 def read_arms(folder: Path) -> dict[str, dict[int, dict]]:
-    """Every training that is done, by arm and seed; arms with fewer than FEWEST seeds are left out."""
+    """The trainings by arm and seed. A seed counts when all arms of the first run have it; of the others,
+    arms with fewer than FEWEST seeds are left out."""
     arms: dict[str, dict[int, dict]] = {}
     for seed in SEEDS:
         for path in sorted(folder.glob(f"*-seed{seed}.json")):
             one = read_json(path)
             arms.setdefault(one["arm"], {})[seed] = one
+    first = [name for name in arms if not name.endswith("-12") and "_all-" not in name]
+    whole = [seed for seed in SEEDS if all(seed in arms[name] for name in first)]
+    arms = {name: {seed: many[seed] for seed in whole if seed in many} for name, many in arms.items()}
     return {name: many for name, many in arms.items() if len(many) >= FEWEST}
 
 
