@@ -2,7 +2,7 @@
 
     python references.py --data DATA --out RUNS/references
 
-<task>.tsv   question, answer and rationale of held-out rows, the questions all different, in the order of their
+<task>.tsv   question, answer and rationale of held-out rows with different questions, in the order of their
              hashes: random, but fixed
 """
 

@@ -1,15 +1,13 @@
 """`assay craft`: probe examples of a data strategy out of plain references, by a model or from columns."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from assay.cli.console import Terminal, output, printable
+from assay.cli.crafting import check_strategy, list_strategies, show_dry_run
 from assay.cli.options import (
     READ,
     Columns,
@@ -25,7 +23,6 @@ from assay.runs.names import named_files
 
 if TYPE_CHECKING:
     from assay.runs.crafting.config import CraftConfig
-    from assay.runs.crafting.dry import DryRun
 
 MADE, ASKED, OTHER = "What is made", "Who is asked", "Instead of crafting"
 OWN_WORK = ("check", "strategies", "review", "dry_run", "out", "cache", "config")
@@ -200,10 +197,10 @@ def craft(
     """
     given = given_options(locals())
     if check is not None:
-        _check(check)
+        check_strategy(check)
         return
     if strategies:
-        _list()
+        list_strategies()
         return
     if out is None and not dry_run:
         raise ConfigError("Name the folder for the sets with --out.")
@@ -215,7 +212,7 @@ def craft(
         return
     settings = _settings(given)
     if dry_run:
-        _dry_run(settings)
+        show_dry_run(settings)
         return
     from assay.runs.crafting.run import run_craft
     from assay.runs.crafting.told import craft_told
@@ -257,60 +254,3 @@ def _settings(given: dict[str, Any]) -> "CraftConfig":
 def _next(study: str | None, out: Path) -> Sequence[str]:
     look = f"To look at every pair: assay craft --review --out {out}"
     return (look,) if study is None else (look, f"Next: {study}")
-
-
-def _dry_run(settings: "CraftConfig") -> None:
-    from assay.runs.crafting.dry import dry_run, dry_run_told
-    from assay.runs.crafting.run import prepare
-
-    ready = prepare(settings, dry=True)
-    for note in ready.notes:
-        Terminal().note(note)
-    found = dry_run(ready)
-    _show_prompts(found)
-    for line in dry_run_told(found):
-        output.print(line, markup=False, soft_wrap=True)
-
-
-def _show_prompts(found: "DryRun") -> None:
-    for shown in found.prompts:
-        output.print(
-            Text(f"{shown.strategy}, {shown.step} (asks the {shown.by})", style="bold"), soft_wrap=True
-        )
-        if shown.problem:
-            output.print(printable(f"  cannot be shown: {shown.problem}"), markup=False, soft_wrap=True)
-        for turn in shown.turns:
-            output.print(Text(f"[{turn.role}]", style="dim"))
-            output.print(printable(turn.content), markup=False, soft_wrap=True)
-        output.print()
-
-
-def _check(file: str) -> None:
-    from assay.crafting.reading import mistakes, read_strategy
-
-    found = mistakes(file)
-    for one in found:
-        output.print(printable(f"{file}, line {one.line}: {one.sentence}"), markup=False, soft_wrap=True)
-    if found:
-        sys.exit(2)
-    strategy = read_strategy(file)
-    steps = ", ".join(f"{step.name} ({step.by})" for step in strategy.asks) or "nobody"
-    sets = ", ".join(f"{one.name} ({one.role})" for one in strategy.writes)
-    output.print(
-        printable(f"{file}: no mistakes. {strategy.name} asks for {steps} and writes {sets}."),
-        markup=False,
-        soft_wrap=True,
-    )
-
-
-def _list() -> None:
-    from assay.crafting.reading import read_strategy, shipped
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("strategy", "what it writes", "who is asked"):
-        table.add_column(heading, overflow="fold")
-    for name in shipped():
-        strategy = read_strategy(name)
-        asked = ", ".join(dict.fromkeys(step.by for step in strategy.asks)) or "nobody"
-        table.add_row(Text(name, style="bold"), Text(strategy.what), asked)
-    output.print(table)

@@ -12,8 +12,9 @@ from assay.crafting.strategy import Strategy, Written
 from assay.data.example import Example
 from assay.errors import ConfigError
 from assay.runs.crafting.config import craft_config
-from assay.runs.crafting.layouts import Plan, Result, plan, work
+from assay.runs.crafting.layouts import Plan, plan
 from assay.runs.crafting.references import Taken, query_key
+from assay.runs.crafting.working import Result, work
 from tests.runs.crafting.made import KNOWN, SIMILAR, assistant, reference, strategy, through, user, writes
 
 
@@ -67,9 +68,12 @@ def test_references_that_are_queries_are_never_trained_on() -> None:
 
 def test_with_queries_of_the_users_no_sibling_is_asked_for() -> None:
     made = planned(queries={"dev": "dev.jsonl"})
-    result, asked = done(made)
+    result, asked = done(made, prompts=set())
     assert set(result.sets) == {one.file for one in made.sets} == {"cot", "plain"}
     assert len(asked) == 1
+    left_out, asked = done(made, prompts={query_key(reference())})
+    assert left_out.sets == {}, "a query of the user's is never trained on"
+    assert asked == []
 
 
 def test_a_build_is_the_strategy_alone() -> None:

@@ -14,8 +14,8 @@ from assay.crafting.model import Model
 from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.spent import Price, Spent
 from assay.runs.crafting.config import CraftConfig, Place, places
-from assay.runs.crafting.layouts import Result
 from assay.runs.crafting.needs import Needs
+from assay.runs.crafting.working import Result
 
 Job = Generator[Request, Reply | Failure, Result]
 

@@ -16,8 +16,9 @@ from assay.data.rejects import reject_line
 from assay.errors import DataError, ResumeError
 from assay.files import read_json, whole, write_json
 from assay.runs.crafting.decisions import REVIEW
-from assay.runs.crafting.layouts import PlannedSet, Result
+from assay.runs.crafting.layouts import PlannedSet
 from assay.runs.crafting.rows import SetExample, as_line, json_line
+from assay.runs.crafting.working import Result
 
 ABOUT, REJECTS, STUDY, CONFIG, REPLIES = (
     "craft.json",

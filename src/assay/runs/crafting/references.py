@@ -40,7 +40,8 @@ class Taken:
 class Survey:
     """What a first look at all references found.
 
-    `sample` are the first of them, `tasks` how many each task has, `prompts` digests of their queries.
+    `sample` are the first of them, `tasks` how many each task has, `prompts` digests of their queries (where
+    they are wanted).
     """
 
     count: int = 0
@@ -83,7 +84,11 @@ def take(config: CraftConfig, *, rows_are_siblings: bool, survey: Survey | None 
 
 
 def look(
-    config: CraftConfig, *, rows_are_siblings: bool, watch: Callable[[Taken], None] = lambda taken: None
+    config: CraftConfig,
+    *,
+    rows_are_siblings: bool,
+    prompts: bool = True,
+    watch: Callable[[Taken], None] = lambda taken: None,
 ) -> Survey:
     """Go through all references once, and tell `watch` of each.
 
@@ -94,7 +99,8 @@ def look(
         watch(taken)
         survey.count += 1
         survey.tasks[taken.reference.task] += 1
-        survey.prompts.add(query_key(taken.reference))
+        if prompts:
+            survey.prompts.add(query_key(taken.reference))
         if len(survey.sample) < SAMPLE:
             survey.sample.append(taken.reference)
     if not survey.count:

@@ -31,7 +31,7 @@ from assay.runs.config import DataConfig, Reading, SetConfig
 from assay.runs.crafting.asking import answered, price_of
 from assay.runs.crafting.config import CraftConfig, places
 from assay.runs.crafting.decisions import REVIEW, Decisions
-from assay.runs.crafting.layouts import QUERIES, SIMILAR, Plan, Result, plain, plan, work
+from assay.runs.crafting.layouts import QUERIES, SIMILAR, Plan, plan
 from assay.runs.crafting.needs import Needs
 from assay.runs.crafting.outputs import (
     CONFIG,
@@ -53,6 +53,7 @@ from assay.runs.crafting.review import Settled, in_order, settle
 from assay.runs.crafting.rows import SetExample
 from assay.runs.crafting.study import study_command, write_study
 from assay.runs.crafting.told import Craft, Tally
+from assay.runs.crafting.working import Result, plain, work
 from assay.runs.folder import require_writable
 from assay.runs.inputs import reading_options
 
@@ -79,7 +80,8 @@ def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
     supposed = dry and config.from_columns is None
     made = plan(config, strategies, read_strategy(SIMILAR), models=supposed or bool(places(config)))
     needs = Needs(made)
-    survey = look(config, rows_are_siblings=made.rows_are_siblings, watch=needs.see)
+    siblings = made.kind in ("probes", "queries")
+    survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=siblings, watch=needs.see)
     if not supposed:
         needs.require(config, places(config))
     picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])

@@ -12,8 +12,8 @@ from pathlib import Path
 from assay.crafting.outcome import Failed, LeftOut
 from assay.crafting.spent import Price, Spent
 from assay.data.texts import counted
-from assay.runs.crafting.layouts import Result
 from assay.runs.crafting.outputs import REJECTS
+from assay.runs.crafting.working import Result
 
 VARYING = re.compile(r'"[^"]*"|“[^”]*”|\d+(?:[.,]\d+)*')
 COMMONEST = 3
