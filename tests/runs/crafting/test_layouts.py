@@ -170,6 +170,13 @@ def test_its_queries_have_the_pair_of_a_reference_only_where_they_ask_what_it_as
     assert "add-1" not in (only(result, "pos").pair, only(result, "neg").pair)
 
 
+def test_a_query_of_a_whole_strategy_that_another_reference_asks_is_refused() -> None:
+    other = query_key(reference(query="another add-1"))
+    result, _ = done(planned(whole()), prompts={query_key(reference()), other})
+    assert result.sets == {}
+    assert {problem.outcome.step for problem in result.problems} == {"pos", "neg"}
+
+
 @pytest.mark.parametrize(
     ("strategies", "settings", "named"),
     [

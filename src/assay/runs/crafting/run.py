@@ -80,8 +80,8 @@ def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
     supposed = dry and config.from_columns is None
     made = plan(config, strategies, read_strategy(SIMILAR), models=supposed or bool(places(config)))
     needs = Needs(made)
-    siblings = made.kind in ("probes", "queries")
-    survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=siblings, watch=needs.see)
+    asks = made.kind in ("probes", "queries", "whole")
+    survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=asks, watch=needs.see)
     if not supposed:
         needs.require(config, places(config))
     picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])

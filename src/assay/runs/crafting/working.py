@@ -9,8 +9,8 @@ from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 
 from assay.crafting.checks import Knowledge
-from assay.crafting.outcome import Crafted, Failed, LeftOut, Rejected
-from assay.crafting.reference import Reference, of_sibling
+from assay.crafting.outcome import Crafted, Failed, LeftOut, Rejected, Tried
+from assay.crafting.reference import Reference, of_sibling, reference_of
 from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.strategy import Strategy
 from assay.crafting.work import craft
@@ -68,10 +68,11 @@ def work(
     if made.kind == "probes" and made.similar is not None and not problems:
         sibling, problem = yield from _sibling(reference, made.similar, known, prompts)
         problems += problem
+    if made.kind != "build" and not problems:
+        sets = _beside(made, reference, sibling, sets)
+        problems += _taken_queries(made, reference, sets, prompts)
     if made.kind != "build" and problems:
         sets = {}
-    elif made.kind != "build":
-        sets = _beside(made, reference, sibling, sets)
     wanted = {one.file for one in made.sets}
     sets = {name: examples for name, examples in sets.items() if name in wanted}
     return Result(reference, sets, tuple(problems))
@@ -89,9 +90,33 @@ def _sibling(
     example = next(iter(outcome.sets.values()))[0]
     sibling = of_sibling(reference, example)
     if query_key(sibling) in prompts:
-        asked = Rejected(SIBLING, "its sibling asks word for word what a reference asks")
-        return None, [Problem(similar.name, asked)]
+        return None, [_asked_before(similar.name, SIBLING, sibling)]
     return sibling, []
+
+
+def _taken_queries(
+    made: Plan, reference: Reference, sets: Mapping[str, tuple[Example, ...]], prompts: Collection[str]
+) -> list[Problem]:
+    """Queries of a whole strategy that ask what another reference asks, which is trained on."""
+    if made.kind != "whole":
+        return []
+    queries = [
+        (one, reference_of(example))
+        for one in made.sets
+        if one.role in ("query", "undesired")
+        for example in sets[one.file]
+        if example.pair != reference.id
+    ]
+    return [
+        _asked_before(one.strategy or "", one.file, asking)
+        for one, asking in queries
+        if query_key(asking) in prompts
+    ]
+
+
+def _asked_before(strategy: str, step: str, asking: Reference) -> Problem:
+    reason = "it asks word for word what a reference asks"
+    return Problem(strategy, Rejected(step, reason, (Tried(asking.query, reason),)))
 
 
 def _in_place_of(reference: Reference, sibling: Reference) -> Reference:
