@@ -74,11 +74,15 @@ def seconds_of(folder: Path) -> float | None:
     return timed["cpu_seconds"] if len(timed["methods"]) == 1 else None
 
 
-def by_task(found: Lds, tasks: Sequence[str]) -> dict[str, float]:
-    """LDS over the queries of each task."""
-    return {
-        task: float(np.nanmean(found.per_query[[one == task for one in tasks]])) for task in sorted({*tasks})
-    }
+def by_task(found: Lds, tasks: Sequence[str]) -> dict[str, dict[str, float]]:
+    """LDS over the queries of each task, with intervals by the same redraws."""
+    said = {}
+    for task in sorted({*tasks}):
+        mine = np.array([one == task for one in tasks]) & ~np.isnan(found.per_query)
+        drawn, weights = found.drawn[:, mine], found.weights[:, mine]
+        low, high = np.quantile((drawn * weights).sum(1) / weights.sum(1), [0.025, 0.975])
+        said[task] = plain(Interval(float(found.per_query[mine].mean()), float(low), float(high)))
+    return said
 
 
 def yardsticks(pool: Sequence[dict], queries: Sequence[dict]) -> dict[str, np.ndarray]:
@@ -126,7 +130,7 @@ def tables(report: dict) -> str:
     every = {f"`{name}`": one for name, one in methods.items()}
     every |= {f"*{what}*": one for what, one in report["yardsticks"].items()}
     every = dict(sorted(every.items(), key=lambda item: -item[1]["lds"]["value"]))
-    others = {f"minus `{best}`": "beside_best_without_gradients"}
+    others = {"minus `graddot`": "beside_graddot", f"minus `{best}`": "beside_best_without_gradients"}
     others |= {f"minus *{what}*": f"beside_{what.replace(' ', '_')}" for what in report["yardsticks"]}
 
     text = (
@@ -146,8 +150,7 @@ def tables(report: dict) -> str:
 
     columns = list(next(iter(every.values()))["lds_by_task"])
     rows = [["method", *columns], ["---"] * (len(columns) + 1)]
-    for title, one in every.items():
-        rows.append([title, *(f"{value:.2f}".replace("-", "−") for value in one["lds_by_task"].values())])
+    rows += [[title, *map(shown, one["lds_by_task"].values())] for title, one in every.items()]
     text += "\nLDS of the queries of each task:\n\n" + rows_of(rows)
 
     for title, key in (
@@ -197,6 +200,7 @@ def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dic
         },
         "methods": {},
     }
+    compared = {"graddot": found["graddot"], "best_without_gradients": found[best], **plainly}
     for name in sorted(METHODS, key=lambda one: -found[one].estimate.value):
         folder = folder_of(scores, name)
         defects = found_by(setting, name, read_column(folder, name, ids), kinds)
@@ -205,7 +209,7 @@ def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dic
             "lds": plain(found[name].estimate),
             **{
                 f"beside_{what.replace(' ', '_')}": plain(lds_difference(found[name], other))
-                for what, other in {"best_without_gradients": found[best], **plainly}.items()
+                for what, other in compared.items()
                 if other is not found[name]
             },
             "lds_by_task": by_task(found[name], asked_of),
