@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def show_dry_run(settings: "CraftConfig") -> None:
     from assay.runs.crafting.dry import dry_run, dry_run_told
-    from assay.runs.crafting.run import prepare
+    from assay.runs.crafting.prepare import prepare
 
     ready = prepare(settings, dry=True)
     for note in ready.notes:

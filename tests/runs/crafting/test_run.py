@@ -314,6 +314,17 @@ def test_a_row_without_a_reason_is_told_before_anything_is_written(tmp_path: Pat
     assert not (tmp_path / "o").exists()
 
 
+def test_a_row_without_a_reason_can_be_set_aside(tmp_path: Path) -> None:
+    file, out = table(tmp_path / "t.tsv"), tmp_path / "out"
+    file.write_text(file.read_text() + "what is it ?\tthat\t\n")
+    given = {"from_columns": "question,answer,rationale", "build": True, "on_bad_rows": "skip"}
+    done = assay.craft("cot", references=file, out=out, **given)
+    assert done.examples == {"cot": 6}
+    (row,) = read(out / "rejects.jsonl")
+    assert (row["row"], row["kind"], row["step"]) == (7, "rejected", "reasoned")
+    assert row["reason"] == f"{file}, row 7 has no column 'rationale'"
+
+
 def test_where_nothing_is_made_the_rejects_say_why(references: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with (

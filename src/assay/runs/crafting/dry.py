@@ -13,8 +13,8 @@ from assay.crafting.request import By, Turn
 from assay.crafting.strategy import Ask, Let, Strategy
 from assay.crafting.templates import Columns, FillingError, filled
 from assay.runs.crafting.needs import is_given, written_from
+from assay.runs.crafting.prepare import Ready
 from assay.runs.crafting.references import Taken
-from assay.runs.crafting.run import Ready
 
 CHARACTERS_PER_TOKEN = 4
 

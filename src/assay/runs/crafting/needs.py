@@ -23,7 +23,7 @@ HOW = {
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A step that asks a model, and the first reference that it must ask for."""
+    """A step that asks a model, and the first reference (or its sibling) that it must ask for."""
 
     strategy: str
     step: Ask
@@ -44,20 +44,20 @@ class Needs:
     plan: Plan
     asking: dict[tuple[str, str], Asking] = field(default_factory=dict)
     calls: dict[tuple[str, str], int] = field(default_factory=dict)
+    seen: int = 0
 
     def see(self, taken: Taken) -> None:
-        for strategy, about in written_from(self.plan, taken):
-            for step in strategy.asks:
-                if not is_given(step, about):
-                    key = strategy.name, step.name
-                    self.asking.setdefault(key, Asking(strategy.name, step, taken.reference))
-                    self.calls[key] = self.calls.get(key, 0) + 1
+        self.seen += 1
+        for one in asked_of(self.plan, taken):
+            key = one.strategy, one.step.name
+            self.asking.setdefault(key, one)
+            self.calls[key] = self.calls.get(key, 0) + 1
 
     def require(self, config: CraftConfig, roles: Iterable[By]) -> None:
         """Raise ConfigError for the first step that asks a model which is not there."""
         known = set(roles)
         for one in self.asking.values():
-            if one.step.by in known:
+            if one.step.by in known or self._set_aside(config, one):
                 continue
             step = f"The strategy {one.strategy} asks the {one.step.by} for {one.step.name!r}"
             row = f"; {one.first.source} has no column {one.missing!r}" if one.missing else ""
@@ -70,6 +70,21 @@ class Needs:
                     f"{HOW[one.step.by]}."
                 )
             raise ConfigError(f"{step}{row}; give {HOW[one.step.by]}.")
+
+    def _set_aside(self, config: CraftConfig, one: Asking) -> bool:
+        """Whether some rows alone lack the column, and such rows may be set aside."""
+        few = self.calls[one.strategy, one.step.name] < self.seen
+        return config.from_columns is not None and config.on_bad_rows == "skip" and few
+
+
+def asked_of(plan: Plan, taken: Taken) -> list[Asking]:
+    """The steps that ask a model for one reference."""
+    return [
+        Asking(strategy.name, step, about or taken.reference)
+        for strategy, about in written_from(plan, taken)
+        for step in strategy.asks
+        if not is_given(step, about)
+    ]
 
 
 def written_from(plan: Plan, taken: Taken) -> list[tuple[Strategy, Reference | None]]:

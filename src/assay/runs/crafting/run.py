@@ -5,34 +5,25 @@ and writes the same bytes. All references are looked at before any model is aske
 """
 
 import dataclasses
-from collections.abc import Collection, Generator, Iterator
-from contextlib import suppress
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from assay import __version__
-from assay.crafting.checks import Knowledge
-from assay.crafting.leaks import LeakIndex, leak_index
-from assay.crafting.reading import read_strategy
-from assay.crafting.reference import reference_of
+from assay.crafting.outcome import Rejected
+from assay.crafting.reference import Reference
 from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.spent import Tally as Used
-from assay.data.answers import pick_check
-from assay.data.example import Example
-from assay.data.readers import stream_examples
 from assay.data.texts import counted
-from assay.errors import DataError
 from assay.files import write_text
 from assay.fingerprint import digest
 from assay.progress import SILENT, Progress
-from assay.runs.config import DataConfig, Reading, SetConfig
 from assay.runs.crafting.asking import answered, price_of
 from assay.runs.crafting.config import CraftConfig, places
 from assay.runs.crafting.decisions import REVIEW, Decisions
-from assay.runs.crafting.layouts import QUERIES, SIMILAR, Plan, plan
-from assay.runs.crafting.needs import Needs
+from assay.runs.crafting.needs import Asking, asked_of
 from assay.runs.crafting.outputs import (
     CONFIG,
     DROPPED,
@@ -48,50 +39,14 @@ from assay.runs.crafting.outputs import (
     require_ours,
     write_about,
 )
-from assay.runs.crafting.references import Survey, look, query_key, survey_sentence, take
+from assay.runs.crafting.prepare import Ready, prepare
+from assay.runs.crafting.references import take
 from assay.runs.crafting.review import Settled, in_order, settle
 from assay.runs.crafting.rows import SetExample
 from assay.runs.crafting.study import study_command, write_study
 from assay.runs.crafting.told import Craft, Tally
-from assay.runs.crafting.working import Result, plain, work
+from assay.runs.crafting.working import Problem, Result, work
 from assay.runs.folder import require_writable
-from assay.runs.inputs import reading_options
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Ready:
-    """A craft whose settings and references have been read without error; nothing has been asked."""
-
-    config: CraftConfig
-    plan: Plan
-    survey: Survey
-    needs: Needs
-    known: Knowledge
-    prompts: Collection[str]
-    notes: tuple[str, ...]
-
-
-def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
-    """Read strategies and all references once; raises ConfigError and DataError for whatever is wrong.
-
-    Where it is `dry`, models need not be named; they are taken to be there unless columns stand for them.
-    """
-    strategies = [read_strategy(name) for name in config.strategies]
-    supposed = dry and config.from_columns is None
-    made = plan(config, strategies, read_strategy(SIMILAR), models=supposed or bool(places(config)))
-    needs = Needs(made)
-    asks = made.kind in ("probes", "queries", "whole")
-    survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=asks, watch=needs.see)
-    if not supposed:
-        needs.require(config, places(config))
-    picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])
-    notes = (
-        *survey.notes,
-        survey_sentence(survey, made.rows_are_siblings),
-        f"Answers are compared as {picked.check} ({picked.because}).",
-    )
-    known = Knowledge(picked.check, _leaks(config, made))
-    return Ready(config, made, survey, needs, known, _asked(config) or survey.prompts, notes)
 
 
 def run_craft(
@@ -192,9 +147,20 @@ def about(ready: Ready, tally: Tally, used: Used) -> dict[str, Any]:
 
 
 def _jobs(ready: Ready) -> Iterator[Generator[Request, Reply | Failure, Result]]:
-    """One piece of work a reference, made when it is asked for."""
-    taken_all = take(ready.config, rows_are_siblings=ready.plan.rows_are_siblings)
-    return (work(taken, ready.plan, ready.known, ready.prompts) for taken in taken_all)
+    """One piece of work a reference, made when it is asked for; none for rows that lack a column."""
+    for taken in take(ready.config, rows_are_siblings=ready.plan.rows_are_siblings):
+        lacking = asked_of(ready.plan, taken) if ready.config.from_columns is not None else ()
+        if lacking:
+            yield _set_aside(taken.reference, lacking[0])
+        else:
+            yield work(taken, ready.plan, ready.known, ready.prompts)
+
+
+def _set_aside(reference: Reference, lacking: Asking) -> Generator[Request, Reply | Failure, Result]:
+    """Work that asks nothing and makes nothing of a row that lacks a column."""
+    reason = f"{lacking.first.source} has no column {lacking.missing!r}"
+    return Result(reference, {}, (Problem(lacking.strategy, Rejected(lacking.step.name, reason)),))
+    yield
 
 
 def _write(files: Outputs, result: Result, decisions: Decisions, settled: Settled, *, alone: bool) -> None:
@@ -215,31 +181,3 @@ def _nothing(tally: Tally, out: Path) -> str:
         f"Nothing was made of {counted(tally.references, 'reference')}; the reason of {count:,}: {reason}. "
         f"All are in {out / REJECTS}."
     )
-
-
-def _leaks(config: CraftConfig, made: Plan) -> LeakIndex | None:
-    """Evaluation text, which nothing written may hold: the user's queries, or references that are queries."""
-    if config.queries:
-        files = config.queries.values()
-        return leak_index(example for entry in files for example in _queries(entry, config))
-    if made.kind != "queries":
-        return None
-    taken = take(config, rows_are_siblings=made.rows_are_siblings)
-    return leak_index(plain(one.reference, QUERIES, one.reference.id) for one in taken)
-
-
-def _asked(config: CraftConfig) -> set[str]:
-    """Digests of what the user's queries ask; ready tokens ask nothing that could be compared."""
-    keys = set()
-    for entry in config.queries.values():
-        for example in _queries(entry, config):
-            with suppress(DataError):
-                keys.add(query_key(reference_of(example)))
-    return keys
-
-
-def _queries(entry: SetConfig, config: CraftConfig) -> Iterator[Example]:
-    reading = Reading() if config.from_columns is not None else config.reading
-    data = DataConfig(reading=reading, on_bad_rows=config.on_bad_rows)
-    found = stream_examples(entry.file, **reading_options(entry, data))
-    return (one for one in found if isinstance(one, Example))

@@ -1,0 +1,85 @@
+"""All that is read and checked before a craft asks anybody: strategies, references, evaluation text."""
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+
+from assay.crafting.checks import Knowledge
+from assay.crafting.leaks import LeakIndex, leak_index
+from assay.crafting.reading import read_strategy
+from assay.crafting.reference import reference_of
+from assay.data.answers import pick_check
+from assay.data.example import Example
+from assay.data.readers import stream_examples
+from assay.errors import DataError
+from assay.runs.config import DataConfig, Reading, SetConfig
+from assay.runs.crafting.config import CraftConfig, places
+from assay.runs.crafting.layouts import QUERIES, SIMILAR, Plan, plan
+from assay.runs.crafting.needs import Needs
+from assay.runs.crafting.references import Survey, look, query_key, survey_sentence, take
+from assay.runs.crafting.working import plain
+from assay.runs.inputs import reading_options
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A craft whose settings and references have been read without error; nothing has been asked."""
+
+    config: CraftConfig
+    plan: Plan
+    survey: Survey
+    needs: Needs
+    known: Knowledge
+    prompts: Collection[str]
+    notes: tuple[str, ...]
+
+
+def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
+    """Read strategies and all references once; raises ConfigError and DataError for whatever is wrong.
+
+    Where it is `dry`, models need not be named; they are taken to be there unless columns stand for them.
+    """
+    strategies = [read_strategy(name) for name in config.strategies]
+    supposed = dry and config.from_columns is None
+    made = plan(config, strategies, read_strategy(SIMILAR), models=supposed or bool(places(config)))
+    needs = Needs(made)
+    asks = made.kind in ("probes", "queries", "whole")
+    survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=asks, watch=needs.see)
+    if not supposed:
+        needs.require(config, places(config))
+    picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])
+    notes = (
+        *survey.notes,
+        survey_sentence(survey, made.rows_are_siblings),
+        f"Answers are compared as {picked.check} ({picked.because}).",
+    )
+    known = Knowledge(picked.check, _leaks(config, made))
+    return Ready(config, made, survey, needs, known, _asked(config) or survey.prompts, notes)
+
+
+def _leaks(config: CraftConfig, made: Plan) -> LeakIndex | None:
+    """Evaluation text, which nothing written may hold: the user's queries, or references that are queries."""
+    if config.queries:
+        files = config.queries.values()
+        return leak_index(example for entry in files for example in _queries(entry, config))
+    if made.kind != "queries":
+        return None
+    taken = take(config, rows_are_siblings=made.rows_are_siblings)
+    return leak_index(plain(one.reference, QUERIES, one.reference.id) for one in taken)
+
+
+def _asked(config: CraftConfig) -> set[str]:
+    """Digests of what the user's queries ask; ready tokens ask nothing that could be compared."""
+    keys = set()
+    for entry in config.queries.values():
+        for example in _queries(entry, config):
+            with suppress(DataError):
+                keys.add(query_key(reference_of(example)))
+    return keys
+
+
+def _queries(entry: SetConfig, config: CraftConfig) -> Iterator[Example]:
+    reading = Reading() if config.from_columns is not None else config.reading
+    data = DataConfig(reading=reading, on_bad_rows=config.on_bad_rows)
+    found = stream_examples(entry.file, **reading_options(entry, data))
+    return (one for one in found if isinstance(one, Example))
