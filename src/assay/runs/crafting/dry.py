@@ -12,6 +12,7 @@ from assay.crafting.reference import Reference
 from assay.crafting.request import By, Turn
 from assay.crafting.strategy import Ask, Let, Strategy
 from assay.crafting.templates import Columns, FillingError, filled
+from assay.data.texts import counted
 from assay.runs.crafting.needs import is_given, written_from
 from assay.runs.crafting.prepare import Ready
 from assay.runs.crafting.references import Taken
@@ -70,10 +71,10 @@ def dry_run(ready: Ready) -> DryRun:
 def dry_run_told(found: DryRun) -> Iterator[str]:
     """The estimate in words, a line each."""
     if not found.calls:
-        yield f"No model would be asked: the rows hold everything ({found.references:,} references)."
+        yield f"No model would be asked: the rows hold everything ({counted(found.references, 'reference')})."
         return
     yield (
-        f"{found.references:,} references: {found.calls:,} calls if every reply is taken at once, at most "
+        f"{counted(found.references, 'reference')}: {counted(found.calls, 'call')} if every reply is taken at once, at most "
         f"{found.most_calls:,}."
     )
     yield (
