@@ -74,8 +74,8 @@ def dry_run_told(found: DryRun) -> Iterator[str]:
         yield f"No model would be asked: the rows hold everything ({counted(found.references, 'reference')})."
         return
     yield (
-        f"{counted(found.references, 'reference')}: {counted(found.calls, 'call')} if every reply is taken at once, at most "
-        f"{found.most_calls:,}."
+        f"{counted(found.references, 'reference')}: {counted(found.calls, 'call')} if every reply is taken "
+        f"at once, at most {found.most_calls:,}."
     )
     yield (
         f"About {found.prompt_tokens:,} tokens of prompts (characters / {CHARACTERS_PER_TOKEN}), and room "
