@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from assay.asking.request import Failure, Reply, Request
 from assay.crafting.checks import Knowledge
 from assay.crafting.outcome import Outcome
 from assay.crafting.reading import read_strategy
 from assay.crafting.reference import Reference, reference_of
-from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.strategy import Strategy
 from assay.crafting.work import craft
 from assay.data.example import Example, Message, Source

@@ -182,3 +182,11 @@ def test_the_main_option_of_a_check_is_one_of_its_options():
     for row in CHECKS.values():
         assert row.main is None or row.main in row.options
         assert set(row.needed) <= set(row.options)
+
+
+def test_every_task_compares_answers_in_its_own_way() -> None:
+    known = Knowledge(answers_of={"sums": "numeric", "words": "normalised"})
+    of_sums = reference(response="1,200", task="sums")
+    of_words = reference(response="1,200", task="words")
+    assert CHECKS["answer_agrees"].function("So the answer is $1200.", of_sums, {}, known) is None
+    assert CHECKS["answer_agrees"].function("So the answer is $1200.", of_words, {}, known) is not None

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assay.asking.request import Failure, Reply
 from assay.crafting.checks import Knowledge
 from assay.crafting.leaks import leak_index
 from assay.crafting.outcome import Crafted, Failed, LeftOut, Rejected
 from assay.crafting.reading import read_strategy, shipped
-from assay.crafting.request import Failure, Reply
 from assay.crafting.strategy import Ask
 from assay.data.answers import judge
 from assay.data.example import Example, Message, Source

@@ -6,7 +6,7 @@ A check gives the reason why a text will not do, as a clause, or None. What the 
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from assay.crafting.copies import likeness, units
@@ -26,12 +26,17 @@ Options = Mapping[str, Any]
 class Knowledge:
     """What checks need besides the reference.
 
-    `answers` is how answers are compared, picked once for the whole set of references; `leaks` holds the
-    evaluation text, and None where there is none.
+    `answers` is how answers are compared, and `answers_of` how those of a task are, where that is another
+    way; `leaks` holds the evaluation text, and None where there is none.
     """
 
     answers: AnswerCheck = "normalised"
     leaks: LeakIndex | None = None
+    answers_of: Mapping[str | None, AnswerCheck] = field(default_factory=dict)
+
+    def comparing(self, reference: Reference) -> AnswerCheck:
+        """How answers to this reference are compared."""
+        return self.answers_of.get(reference.task, self.answers)
 
 
 Function = Callable[[str, Reference, Options, Knowledge], str | None]
@@ -76,7 +81,7 @@ def answer_agrees(text: str, reference: Reference, options: Options, known: Know
     A long response may also stand word for word at the end.
     """
     wanted = _against(reference, options)
-    judged = judge(text, wanted, known.answers, reference.query)
+    judged = judge(text, wanted, known.comparing(reference), reference.query)
     if judged.right or _ends_with(text, wanted):
         return None
     return f"its answer is {_brief(judged.answer)} and not {_brief(judged.reference)}"

@@ -6,10 +6,10 @@ from typing import cast
 
 import yaml
 
+from assay.asking.request import By
 from assay.crafting.grammar_checks import checks_in
 from assay.crafting.grammar_sets import sets_in, turns_in
 from assay.crafting.pages import Node, Page, line_of
-from assay.crafting.request import By
 from assay.crafting.scope import KEPT, Scope
 from assay.crafting.strategy import Ask, Given, Let, ReadAs, Strategy, TurnRole, TurnText
 

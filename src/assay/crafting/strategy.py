@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from assay.crafting.request import By
+from assay.asking.request import By
 
 Role = Literal["probe", "control", "query", "undesired"]
 """What a study does with a set; `undesired` is a query set of bad responses."""

@@ -5,11 +5,11 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
+from assay.asking.request import Failure, Reply, Request, Turn
 from assay.crafting.checks import CHECKS, Knowledge, no_leak
 from assay.crafting.outcome import Crafted, Failed, LeftOut, Outcome, Rejected, Tried
 from assay.crafting.reference import Reference
 from assay.crafting.replies import UnreadableError, value_of
-from assay.crafting.request import Failure, Reply, Request, Turn
 from assay.crafting.strategy import Ask, Check, Let, Strategy, Written
 from assay.crafting.templates import Columns, FillingError, filled, holds
 from assay.crafting.writing import example_of, part_of
@@ -174,7 +174,7 @@ def _names(reference: Reference, strategy: Strategy, known: Knowledge) -> dict[s
     """What every template may use from the start; `agrees(a, b)` compares two answers to the query."""
 
     def agrees(answer: str, other: str) -> bool:
-        return judge(answer, other, known.answers, reference.query).right
+        return judge(answer, other, known.comparing(reference), reference.query).right
 
     return {
         **{name: reference.columns[name] for name in strategy.columns},

@@ -5,9 +5,9 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
+from assay.asking.request import Failure, Reply, Request
 from assay.crafting.checks import Knowledge
 from assay.crafting.reference import Reference
-from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.strategy import Ask, Check, Given, Strategy, TurnText, Written
 from assay.data.example import Source
 

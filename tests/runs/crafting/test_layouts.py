@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from assay.asking.request import Failure, Request
 from assay.crafting.outcome import Failed, Rejected
 from assay.crafting.reference import Reference
-from assay.crafting.request import Failure, Request
 from assay.crafting.strategy import Strategy, Written
 from assay.data.example import Example
 from assay.errors import ConfigError

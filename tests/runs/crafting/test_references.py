@@ -73,6 +73,24 @@ def test_a_first_look_counts_and_notes(tmp_path: Path) -> None:
     assert any("read 3 examples" in note for note in survey.notes)
 
 
+def test_samples_are_of_every_task_however_the_file_is_ordered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.runs.crafting.references.SAMPLE", 2)
+    monkeypatch.setattr("assay.runs.crafting.references.SAMPLED_TASKS", 2)
+    survey = look(config(rows(tmp_path / "r.jsonl", "aaabac")), rows_are_siblings=False)
+    samples = {task: [one.id for one in members] for task, members in survey.samples.items()}
+    assert samples == {"a": ["a0", "a1"], "b": ["b3"]}
+
+
+def test_a_student_is_asked_as_references_are_written(tmp_path: Path) -> None:
+    strings = rows(tmp_path / "strings.jsonl", "ab")
+    turns = [{"role": "user", "content": "what ?"}, {"role": "assistant", "content": "this"}]
+    chat = write_rows(tmp_path / "chat.jsonl", [{"id": "c", "task": "c", "messages": turns}])
+    assert look(config(strings), rows_are_siblings=False).render == "plain"
+    assert look(config(strings, chat), rows_are_siblings=False).render == "auto"
+
+
 TABLE = "what is one ?\t1\tone is one\nwhat is\\ntwo ?\t2\ttwo is two\n"
 
 

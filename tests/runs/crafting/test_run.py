@@ -290,6 +290,32 @@ def test_columns_need_no_model(tmp_path: Path) -> None:
     assert {row["task"] for row in rows} == {"sums"}
 
 
+def test_answers_are_compared_by_task(tmp_path: Path) -> None:
+    numbers = tmp_path / "numbers.tsv"
+    numbers.write_text(
+        "".join(f"what is {n} ?\t{n}\tas counting shows, it is {n}\n" for n in range(4)), encoding="utf-8"
+    )
+    words_file = tmp_path / "words.tsv"
+    words_file.write_text(
+        "".join(f"say {w} !\t{w}\tas was asked for, it is {w}\n" for w in "abcd"), encoding="utf-8"
+    )
+    settings = craft_config(
+        {
+            "strategies": "cot",
+            "references": [
+                {"file": str(numbers), "task": "sums"},
+                {"file": str(words_file), "task": "words"},
+            ],
+            "from_columns": "question,answer,rationale",
+        }
+    )
+    heard = Heard()
+    run_craft(settings, tmp_path / "out", progress=heard)
+    assert "Answers are compared as numeric in sums; as normalised in words." in heard.notes
+    record = json.loads((tmp_path / "out" / "craft.json").read_text(encoding="utf-8"))
+    assert record["answers"] == {"sums": "numeric", "words": "normalised"}
+
+
 def test_columns_that_do_not_do_name_the_step_that_would_ask(tmp_path: Path) -> None:
     file = table(tmp_path / "t.tsv")
     for strategy, named in (

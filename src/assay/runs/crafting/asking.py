@@ -8,11 +8,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from assay.crafting.cache import Cache
-from assay.crafting.drive import drive
-from assay.crafting.model import Model
-from assay.crafting.request import Failure, Reply, Request
-from assay.crafting.spent import Price, Spent
+from assay.asking.cache import Cache
+from assay.asking.drive import drive
+from assay.asking.model import Model
+from assay.asking.request import By, Failure, Reply, Request
+from assay.asking.spent import Price, Spent
+from assay.data.render import Render
 from assay.runs.crafting.config import CraftConfig, Place, places
 from assay.runs.crafting.needs import Needs
 from assay.runs.crafting.working import Result
@@ -35,11 +36,14 @@ class Answers:
 
 
 @contextmanager
-def answered(jobs: Iterable[Job], config: CraftConfig, needs: Needs, kept: Path) -> Iterator[Answers]:
+def answered(
+    jobs: Iterable[Job], config: CraftConfig, needs: Needs, kept: Path, *, render: Render = "auto"
+) -> Iterator[Answers]:
     """Results of the jobs, asked of the models that they need; replies are kept at `kept`.
 
-    Raises as opening a model and `crafting.drive` do. A cache in which nothing came to be kept is taken away
-    again.
+    `render` is how a student that is loaded here was taught: "plain" where the references are two strings
+    without a chat template. Raises as opening a model and `asking.drive` do. A cache in which nothing came
+    to be kept is taken away again.
     """
     roles = {one.step.by for one in needs.asking.values()}
     if not roles or config.from_columns is not None:
@@ -48,25 +52,29 @@ def answered(jobs: Iterable[Job], config: CraftConfig, needs: Needs, kept: Path)
     chosen = {by: place for by, place in places(config).items() if by in roles}
     new = not kept.exists()
     with ExitStack() as open_things:
-        models: dict[Place, Model] = {}
-        for place in chosen.values():
-            if place not in models:
-                models[place] = open_things.enter_context(closing(opened(place, config)))
+        models: dict[tuple[Place, Render], Model] = {}
+        keys: dict[By, tuple[Place, Render]] = {
+            by: (place, render if by == "student" and place.endpoint is None else "auto")
+            for by, place in chosen.items()
+        }
+        for place, how in keys.values():
+            if (place, how) not in models:
+                models[place, how] = open_things.enter_context(closing(opened(place, config, how)))
         cache = Cache(kept)
         open_things.callback(_close, cache, kept, new)
         spent: dict[str, Spent] = {}
-        driven: Any = drive(jobs, {by: models[place] for by, place in chosen.items()}, cache, spent=spent)
+        driven: Any = drive(jobs, {by: models[key] for by, key in keys.items()}, cache, spent=spent)
         open_things.callback(driven.close)
         yield Answers(driven, spent)
 
 
-def opened(place: Place, config: CraftConfig) -> Model:
+def opened(place: Place, config: CraftConfig, render: Render = "auto") -> Model:
     """The model at a place. Raises ConfigError or ModelError where it cannot be asked."""
     if place.endpoint is None:
-        from assay.crafting.local import Local
+        from assay.asking.local import Local
 
-        return Local.open(place.name)
-    from assay.crafting.endpoint import Endpoint
+        return Local.open(place.name, render=render)
+    from assay.asking.endpoint import Endpoint
 
     return Endpoint(
         place.endpoint,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from assay.crafting.request import By
+from assay.asking.request import By
 from assay.errors import ConfigError
 from assay.runs.config import Reading, SetConfig, Strict, checked_settings
 

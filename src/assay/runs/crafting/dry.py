@@ -6,10 +6,11 @@ is fair for English, and too low for Chinese or code.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
+from assay.asking.request import By, Turn
 from assay.crafting.reference import Reference
-from assay.crafting.request import By, Turn
 from assay.crafting.strategy import Ask, Let, Strategy
 from assay.crafting.templates import Columns, FillingError, filled
 from assay.data.texts import counted
@@ -56,7 +57,8 @@ def dry_run(ready: Ready) -> DryRun:
         strategy = next(one for one in ready.plan.asking if one.name == strategy_name)
         prompts.append(_shown(strategy, asking.step, _start(ready, strategy, asking.first), asking.first))
         sampled = [
-            _shown(strategy, asking.step, _start(ready, strategy, one), one) for one in ready.survey.sample
+            _shown(strategy, asking.step, _start(ready, strategy, one), one)
+            for one in chain.from_iterable(ready.survey.samples.values())
         ]
         characters = [len(turn.content) for one in sampled for turn in one.turns]
         calls += times

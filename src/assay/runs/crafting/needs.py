@@ -6,8 +6,8 @@ Knows no clients.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from assay.asking.request import By
 from assay.crafting.reference import Reference
-from assay.crafting.request import By
 from assay.crafting.strategy import Ask, Strategy
 from assay.errors import ConfigError
 from assay.runs.crafting.config import CraftConfig

@@ -1,14 +1,14 @@
 """All that is read and checked before a craft asks anybody: strategies, references, evaluation text."""
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from assay.crafting.checks import Knowledge
 from assay.crafting.leaks import LeakIndex, leak_index
 from assay.crafting.reading import read_strategy
 from assay.crafting.reference import reference_of
-from assay.data.answers import pick_check
+from assay.data.answers import Picked, pick_check
 from assay.data.example import Example
 from assay.data.readers import stream_examples
 from assay.errors import DataError
@@ -19,6 +19,9 @@ from assay.runs.crafting.needs import Needs
 from assay.runs.crafting.references import Survey, look, query_key, survey_sentence, take
 from assay.runs.crafting.working import plain
 from assay.runs.inputs import reading_options
+
+NAMED = 8
+"""Tasks that a sentence lists."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -47,14 +50,40 @@ def prepare(config: CraftConfig, *, dry: bool = False) -> Ready:
     survey = look(config, rows_are_siblings=made.rows_are_siblings, prompts=asks, watch=needs.see)
     if not supposed:
         needs.require(config, places(config))
-    picked = pick_check([one.response for one in survey.sample], [one.query for one in survey.sample])
+    picked = {
+        task: pick_check([one.response for one in members], [one.query for one in members])
+        for task, members in survey.samples.items()
+    }
     notes = (
         *survey.notes,
         survey_sentence(survey, made.rows_are_siblings),
-        f"Answers are compared as {picked.check} ({picked.because}).",
+        _comparing(picked),
     )
-    known = Knowledge(picked.check, _leaks(config, made))
+    known = Knowledge(
+        leaks=_leaks(config, made), answers_of={task: one.check for task, one in picked.items()}
+    )
     return Ready(config, made, survey, needs, known, _asked(config) or survey.prompts, notes)
+
+
+def _comparing(picked: Mapping[str | None, Picked]) -> str:
+    """How answers are compared, in a sentence: one reason, or the tasks of each way."""
+    ways: dict[str, list[str | None]] = {}
+    for task, one in picked.items():
+        ways.setdefault(one.check, []).append(task)
+    if len(picked) == 1:
+        (one,) = picked.values()
+        return f"Answers are compared as {one.check} ({one.because})."
+    told = [f"as {check} in {_listed(tasks)}" for check, tasks in ways.items()]
+    return f"Answers are compared {'; '.join(told)}."
+
+
+def _listed(tasks: Sequence[str | None]) -> str:
+    names = [task or "references without a task" for task in tasks]
+    return (
+        ", ".join(names)
+        if len(names) <= NAMED
+        else f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    )
 
 
 def _leaks(config: CraftConfig, made: Plan) -> LeakIndex | None:

@@ -14,6 +14,7 @@ from assay.data.columns import ColumnMapping
 from assay.data.example import Example, Reject
 from assay.data.numbering import Numbering
 from assay.data.readers import stream_examples
+from assay.data.render import Render
 from assay.data.tables import BadRow, first_rows, kind_of, read_rows
 from assay.data.texts import counted, folded
 from assay.errors import ConfigError, DataError
@@ -22,8 +23,10 @@ from assay.runs.config import Reading, SetConfig
 from assay.runs.crafting.config import CraftConfig
 from assay.runs.inputs import columns_of
 
-SAMPLE = 1000
-"""How many first references decide how answers are compared."""
+SAMPLE = 200
+"""How many first references of a task decide how its answers are compared."""
+SAMPLED_TASKS = 100
+"""Of how many tasks; later ones are compared as free text."""
 
 WITHOUT_HEADER = (".csv", ".tsv")
 
@@ -40,16 +43,29 @@ class Taken:
 class Survey:
     """What a first look at all references found.
 
-    `sample` are the first of them, `tasks` how many each task has, `prompts` digests of their queries (where
-    they are wanted).
+    `samples` are the first of each task, `tasks` how many each task has, `prompts` digests of their queries
+    (where they are wanted).
     """
 
     count: int = 0
-    sample: list[Reference] = field(default_factory=list)
+    samples: dict[str | None, list[Reference]] = field(default_factory=dict)
     tasks: Counter[str | None] = field(default_factory=Counter)
     prompts: set[str] = field(default_factory=set)
     rejects: list[Reject] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def render(self) -> Render:
+        """ "plain" where every sample is two strings, which a trainer joins without a chat template."""
+        samples = [one for of_task in self.samples.values() for one in of_task]
+        return "plain" if samples and all(one.rendering == "plain" for one in samples) else "auto"
+
+    def keep(self, reference: Reference) -> None:
+        """Put a reference among the samples, where there is room for it."""
+        if reference.task in self.samples or len(self.samples) < SAMPLED_TASKS:
+            of_task = self.samples.setdefault(reference.task, [])
+            if len(of_task) < SAMPLE:
+                of_task.append(reference)
 
 
 def take(config: CraftConfig, *, rows_are_siblings: bool, survey: Survey | None = None) -> Iterator[Taken]:
@@ -101,8 +117,7 @@ def look(
         survey.tasks[taken.reference.task] += 1
         if prompts:
             survey.prompts.add(query_key(taken.reference))
-        if len(survey.sample) < SAMPLE:
-            survey.sample.append(taken.reference)
+        survey.keep(taken.reference)
     if not survey.count:
         raise DataError(
             f"{config.references[0].file}: no two rows of a task have different queries, so there are no "

@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 
 from assay import __version__
+from assay.asking.request import Failure, Reply, Request
+from assay.asking.spent import Tally as Used
 from assay.crafting.outcome import Rejected
 from assay.crafting.reference import Reference
-from assay.crafting.request import Failure, Reply, Request
-from assay.crafting.spent import Tally as Used
 from assay.data.texts import counted
 from assay.files import write_text
 from assay.fingerprint import digest
@@ -66,7 +66,7 @@ def run_craft(
     jobs = _jobs(ready)
     with (
         no_trace(out),
-        answered(jobs, config, ready.needs, cache or out / REPLIES) as results,
+        answered(jobs, config, ready.needs, cache or out / REPLIES, render=ready.survey.render) as results,
         outputs(out, [one.file for one in ready.plan.sets]) as files,
     ):
         for row in ready.survey.rejects:
@@ -125,7 +125,7 @@ def about(ready: Ready, tally: Tally, used: Used) -> dict[str, Any]:
             for by, place in places(config).items()
             if by in asked
         },
-        "answers": ready.known.answers,
+        "answers": {task or "": check for task, check in ready.known.answers_of.items()},
         "references": {
             "looked at": ready.survey.count,
             "unusable rows": len(ready.survey.rejects),

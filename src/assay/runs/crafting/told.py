@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from assay.asking.spent import Price, Spent
 from assay.crafting.outcome import Failed, LeftOut
-from assay.crafting.spent import Price, Spent
 from assay.data.texts import counted
 from assay.runs.crafting.outputs import REJECTS
 from assay.runs.crafting.working import Result

@@ -8,10 +8,10 @@ like `crafting.work`. Knows no files and no models.
 from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass, replace
 
+from assay.asking.request import Failure, Reply, Request
 from assay.crafting.checks import Knowledge
 from assay.crafting.outcome import Crafted, Failed, LeftOut, Rejected, Tried
 from assay.crafting.reference import Reference, of_sibling, reference_of
-from assay.crafting.request import Failure, Reply, Request
 from assay.crafting.strategy import Strategy
 from assay.crafting.work import craft
 from assay.data.example import Example, Message

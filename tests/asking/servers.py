@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from assay.crafting.request import Failure, Reply, Request, Turn
+from assay.asking.request import Failure, Reply, Request, Turn
 
 Act = Callable[[Any], None]
 """What a server does with one request, by its handler."""

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assay.crafting.cache import Cache
-from assay.crafting.drive import GONE, GONE_LATER, OPEN, drive
-from assay.crafting.request import Failure, Reply
-from assay.crafting.spent import Price, Spent, Tally
+from assay.asking.cache import Cache
+from assay.asking.drive import GONE, GONE_LATER, OPEN, drive
+from assay.asking.request import Failure, Reply
+from assay.asking.spent import Price, Spent, Tally
 from assay.errors import ConfigError
-from tests.crafting.servers import asking, job
+from tests.asking.servers import asking, job
 
 
 class Scripted:

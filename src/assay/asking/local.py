@@ -8,8 +8,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal, Self
 
-from assay.crafting.cache import address
-from assay.crafting.request import Failure, Reply, Request
+from assay.asking.cache import address
+from assay.asking.request import Failure, Reply, Request
 from assay.data.example import Example, Message, Source
 from assay.data.prompts import Prompt, ends_of, prompts_of
 from assay.data.render import Render
@@ -27,7 +27,7 @@ REPLY = "yes"
 
 
 class Local:
-    """The model that a session holds, as a `crafting.model.Model`.
+    """The model that a session holds, as a `asking.model.Model`.
 
     Turns are written by the chat template (`chat_template` is Jinja text in place of the tokenizer's own), or
     with `render="plain"` joined by line breaks, with nothing behind them, as "auto" does where there is no

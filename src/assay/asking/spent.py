@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Self
 
-from assay.crafting.request import Failure, Reply
+from assay.asking.request import Failure, Reply
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from assay.crafting.cache import Cache, address
-from assay.crafting.request import Reply, Request, Turn
+from assay.asking.cache import Cache, address
+from assay.asking.request import Reply, Request, Turn
 from assay.errors import ConfigError
 
 REQUEST = Request((Turn("system", "Be brief."), Turn("user", "2+2?\x00\u2028\ud83d")))
@@ -79,8 +79,8 @@ def test_threads_and_files_opened_twice_lose_nothing(path):
 
 def test_what_was_put_outlives_a_kill(path):
     script = (
-        "import os, signal, sys; from pathlib import Path; from assay.crafting.cache import Cache; "
-        "from assay.crafting.request import *; cache = Cache(Path(sys.argv[1])); "
+        "import os, signal, sys; from pathlib import Path; from assay.asking.cache import Cache; "
+        "from assay.asking.request import *; cache = Cache(Path(sys.argv[1])); "
         "[cache.put('m', Request((Turn('user', str(n)),)), Reply(str(n))) for n in range(5)]; "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

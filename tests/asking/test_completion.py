@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from assay.crafting.completion import error_message, read_completion
-from assay.crafting.request import Reply
-from tests.crafting.servers import body_of
+from assay.asking.completion import error_message, read_completion
+from assay.asking.request import Reply
+from tests.asking.servers import body_of
 
 
 def read(body):

@@ -10,9 +10,9 @@ import time
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from assay.crafting.completion import error_message, half_a_character, read_completion
-from assay.crafting.request import Failure, Reply, Request
-from assay.crafting.server import KEY_ENV, Server
+from assay.asking.completion import error_message, half_a_character, read_completion
+from assay.asking.request import Failure, Reply, Request
+from assay.asking.server import KEY_ENV, Server
 from assay.errors import ConfigError
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
@@ -22,7 +22,7 @@ FOR_NOW = (408, 409, 429)
 
 
 class Endpoint:
-    """The model `name` at the address `url`, as a `crafting.model.Model`.
+    """The model `name` at the address `url`, as a `asking.model.Model`.
 
     `key_env` names the environment variable with the key, None sends none. At most `concurrency` requests are
     under way, each with `timeout` seconds for a try and `max_retries` further tries. Nothing is sent before

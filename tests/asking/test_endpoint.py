@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from assay.crafting import endpoint as endpoints
-from assay.crafting.endpoint import Endpoint
-from assay.crafting.request import Failure, Reply, Turn
+from assay.asking import endpoint as endpoints
+from assay.asking.endpoint import Endpoint
+from assay.asking.request import Failure, Reply, Turn
 from assay.errors import ConfigError
-from tests.crafting.servers import Server, asking, body_of, say, send
+from tests.asking.servers import Server, asking, body_of, say, send
 
 KEY = "sk-proj-Zq81LmPw55TtRr0Xy7"
 SOON = {"retry_after_ms": "1"}

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from assay.crafting.cache import Cache
-from assay.crafting.drive import drive
-from assay.crafting.endpoint import Endpoint
-from assay.crafting.local import Local
-from assay.crafting.request import Failure, Reply
+from assay.asking.cache import Cache
+from assay.asking.drive import drive
+from assay.asking.endpoint import Endpoint
+from assay.asking.local import Local
+from assay.asking.request import Failure, Reply
 from assay.errors import ConfigError
 from assay.models.loading import quiet
-from tests.crafting.servers import asking, job
+from tests.asking.servers import asking, job
 from tests.models.builders import tiny_model, tokenizer
 
 TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9", "w2 w2", "w9 w1"]

@@ -11,10 +11,10 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from assay.crafting.cache import Cache, address
-from assay.crafting.model import Model
-from assay.crafting.request import By, Failure, Reply, Request
-from assay.crafting.spent import Spent
+from assay.asking.cache import Cache, address
+from assay.asking.model import Model
+from assay.asking.request import By, Failure, Reply, Request
+from assay.asking.spent import Spent
 from assay.errors import ConfigError
 
 T = TypeVar("T")

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from assay.crafting.request import Reply
+from assay.asking.request import Reply
 
 SHOWN = 60
 """Characters shown of a body that cannot be read."""

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from assay.crafting.cache import Cache, address
-from assay.crafting.drive import drive
-from assay.crafting.local import Local
-from assay.crafting.request import Failure, Reply, Request, Turn
+from assay.asking.cache import Cache, address
+from assay.asking.drive import drive
+from assay.asking.local import Local
+from assay.asking.request import Failure, Reply, Request, Turn
 from assay.data.prompts import Prompt
 from assay.errors import ConfigError, ModelError, NumericsError
 from assay.models.generate import generate
-from tests.crafting.servers import asking, job
+from tests.asking.servers import asking, job
 from tests.models.builders import save_base, save_run
 
 TEXTS = ["w1 w2 w3", "w4", "w5 w6 w7 w8 w9", "w2 w2", "w9 w1"]

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from assay.crafting.server import Server
+from assay.asking.server import Server
 from assay.errors import ConfigError
 
 KEY = "sk-proj-Zq81LmPw55TtRr0Xy7"

@@ -5,7 +5,7 @@ Knows no server, no weights and no strategy.
 
 from typing import Protocol
 
-from assay.crafting.request import Failure, Reply, Request
+from assay.asking.request import Failure, Reply, Request
 
 
 class Model(Protocol):

@@ -9,9 +9,9 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from assay.crafting.cache import Cache
-from tests.crafting.asker import JOBS
-from tests.crafting.servers import Server, asking, say
+from assay.asking.cache import Cache
+from tests.asking.asker import JOBS
+from tests.asking.servers import Server, asking, say
 
 KEY = "sk-proj-Zq81LmPw55TtRr0Xy7"
 AFTER = 47
@@ -29,7 +29,7 @@ def start(url: str, folder: Path, **how) -> subprocess.Popen:
         [
             sys.executable,
             "-m",
-            "tests.crafting.asker",
+            "tests.asking.asker",
             url,
             str(folder / "replies.sqlite"),
             str(folder / "out"),

@@ -1,16 +1,16 @@
 """A process of its own that asks an endpoint sixty two-step jobs, to be killed while it does.
 
-python -m tests.crafting.asker URL CACHE OUT
+python -m tests.asking.asker URL CACHE OUT
 """
 
 import json
 import sys
 from pathlib import Path
 
-from assay.crafting.cache import Cache
-from assay.crafting.drive import drive
-from assay.crafting.endpoint import Endpoint
-from tests.crafting.servers import job
+from assay.asking.cache import Cache
+from assay.asking.drive import drive
+from assay.asking.endpoint import Endpoint
+from tests.asking.servers import job
 
 JOBS = 60
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from assay.crafting.request import Reply, Request
+from assay.asking.request import Reply, Request
 from assay.errors import ConfigError
 
 VERSION = 1
