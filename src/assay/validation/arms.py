@@ -79,7 +79,7 @@ def parse_arm(text: str) -> Arm:
         arrow = _ARROW.match(rest)
         if arrow is None:
             raise ConfigError(
-                f"The arm {text!r} does not say what to go on with; write continue(base) -> pos, for instance."
+                f"The arm {text!r} does not say what to go on with; write, say, continue(base) -> pos."
             )
         rest = rest[arrow.end() :]
     phases = tuple(_phase(part, text) for part in _ARROW.split(rest))
