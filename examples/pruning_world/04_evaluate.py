@@ -10,14 +10,16 @@ import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from compare import Difference, difference
 from jaxtyping import Float
-from setting import CLEAN, FORMS, KINDS, SEEDS, read_rows
+from setting import CLEAN, FORMS, KINDS, PER_TASK, SEEDS, read_rows
 
 from assay.files import read_json, write_json, write_text
+from assay.world import DEMO_TASKS
 
 FEWEST = 5
 """Seeds that an arm needs to be reported."""
@@ -197,6 +199,34 @@ def signs(reports: Mapping[str, Mapping]) -> str:
     return text
 
 
+def overlaps(models: Sequence[Path]) -> list[dict]:
+    """How many candidates two choices by the same rule both drop, and how many they would by chance."""
+    found = []
+    files = [path for folder in models for path in sorted(folder.glob("choices-*.json"))]
+    for one, other in combinations(files, 2):
+        pair = [f"{path.parent.name}, run {path.stem.split('-')[1]}" for path in (one, other)]
+        ours, theirs = read_json(one), read_json(other)
+        for name in ours:
+            if not isinstance(ours[name], dict):
+                continue
+            kept = [set(choice[name]["kept"]) for choice in (ours, theirs)]
+            size = PER_TASK * len(DEMO_TASKS)
+            gone = [size - len(ids) for ids in kept]
+            both = size - len(kept[0] | kept[1])
+            found.append({"arm": name, "pair": pair, "both": both, "by_chance": gone[0] * gone[1] / size})
+    return found
+
+
+def table_of_overlaps(found: Sequence[Mapping]) -> str:
+    pairs = list(dict.fromkeys(" and ".join(one["pair"]) for one in found))
+    cells = {(one["arm"], " and ".join(one["pair"])): one for one in found}
+    text = row_of(["arm", *pairs, "by chance"]) + "|---" * (len(pairs) + 2) + "|\n"
+    for arm in dict.fromkeys(one["arm"] for one in found):
+        by_chance = cells[arm, pairs[0]]["by_chance"]
+        text += row_of([arm, *(str(cells[arm, pair]["both"]) for pair in pairs), f"{by_chance:.0f}"])
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -216,8 +246,10 @@ def main() -> None:
         text += f"\n## {model}\n\n{seeds_of(report)} Before training: {100 * base['right']:.1f}% right, "
         text += f"{base['losses']:.2f} nats per question.\n\n{table(report)}"
     text += "\n## Beside random, by model and scored run\n" + signs(reports)
+    shared = overlaps(args.models)
+    text += "\n## Candidates that two choices both drop\n\n" + table_of_overlaps(shared)
     write_text(args.out / "table.md", text)
-    write_json(args.out / "pruning.json", reports)
+    write_json(args.out / "pruning.json", {"models": reports, "overlaps": shared})
 
 
 if __name__ == "__main__":
