@@ -72,9 +72,9 @@ def schedule(
     "examples": every row of every set, once per epoch. "steps": as many steps as the reference takes in all,
     which a mixture of the reference's first set has already. "tokens": it ends after the step in which it has
     learned from as many tokens as the reference in all. An arm of one phase that is too long ends early; a
-    staged one is shortened in every phase of every epoch by the same share, so that each epoch still goes
-    through all its phases; either goes on for more epochs where its own are too few. `batch_size` counts rows
-    of a phase's first set, so a step of a mixture has more rows. Raises ConfigError for numbers below 1 and
+    staged one loses the same share (up to a step) of every phase of every epoch, so that each epoch still has
+    its phases; either goes on for more epochs where its own are too few. `batch_size` counts rows of a
+    phase's first set, so a step of a mixture has more rows. Raises ConfigError for numbers below 1 and
     an unknown `match`, DataError for a set that is missing or empty and for a row without learned tokens.
     """
     if batch_size < 1 or epochs < 1:
