@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from assay.studies.result import Context, Estimate, Rung, StudyResult, Verdict
+from assay.studies.result import Context, Rung, StudyResult, Verdict
 
 ESTIMATORS: dict[str, tuple[str, str]] = {
     "relinf": ("Relative influence", "mean ⟨g_z, g_q⟩ / ‖g_q‖², as published"),
@@ -35,6 +36,22 @@ EVIDENCE = {"gradient": "gradients", "lookahead": "real steps"}
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _BLANKS = re.compile(r"\s+")
+
+
+class Ranged(Protocol):
+    """A number with the ends of its interval, whatever it is an estimate of; NaN for unknown ends."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def low(self) -> float: ...
+
+    @property
+    def high(self) -> float: ...
+
+    @property
+    def method(self) -> str: ...
 
 
 def printable(text: str) -> str:
@@ -88,7 +105,7 @@ def outcome(verdict: Verdict) -> str:
     return verdict.vs_control or verdict.vs_zero
 
 
-def places_for(estimates: Iterable[Estimate | None]) -> int:
+def places_for(estimates: Iterable[Ranged | None]) -> int:
     """Decimals that show a typical interval's half-width with two digits, from 0 to 8."""
     widths = sorted(
         (estimate.high - estimate.low) / 2
@@ -115,14 +132,14 @@ def figure(value: float) -> str:
     return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else "no score"
 
 
-def has_interval(estimate: Estimate) -> bool:
+def has_interval(estimate: Ranged) -> bool:
     """False where the study had nothing to learn the variation from, and for ends that are not finite."""
     if estimate.method.startswith("no interval"):
         return False
     return math.isfinite(estimate.low) and math.isfinite(estimate.high)
 
 
-def interval(estimate: Estimate, places: int = 3) -> str:
+def interval(estimate: Ranged, places: int = 3) -> str:
     """Both ends; one close to 0 with the decimals it takes to be seen on its side, where both lie on one."""
     if not has_interval(estimate):
         return "[no interval]"

@@ -7,8 +7,7 @@ from typing import Any
 import altair as alt
 
 from assay.report.palette import GRID, INK, MUTED, ZERO
-from assay.report.words import has_interval
-from assay.studies.result import Estimate
+from assay.report.words import Ranged, has_interval
 
 FONT = "Helvetica Neue, Helvetica, Arial, Noto Sans, Liberation Sans, sans-serif"
 Rows = Sequence[Mapping[str, Any]]
@@ -24,7 +23,7 @@ def zero_rule(channel: alt.XDatum | alt.YDatum) -> alt.Chart:
     return chart("one").mark_rule(color=ZERO.light, strokeWidth=1, aria=False).encode(channel)
 
 
-def frame_of(estimates: Iterable[Estimate], reach: float = 1.0, zero: bool = True) -> tuple[float, float]:
+def frame_of(estimates: Iterable[Ranged], reach: float = 1.0, zero: bool = True) -> tuple[float, float]:
     """Limits of an axis: every value (and zero), and intervals as far as `reach` times their span beyond.
 
     One interval that knows next to nothing must not press all other curves flat: what leaves the frame

@@ -1,4 +1,4 @@
-"""One estimator's verdict material: the level of every probe set with its interval, on an axis of its own."""
+"""A value with its interval for every name, on one axis: levels of probe sets, effects of arms."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,15 @@ import altair as alt
 
 from assay.report.charts.base import chart, finish, frame_of, zero_rule
 from assay.report.palette import CONTROL, INK, PAPER, Colour
-from assay.report.words import has_interval, interval, label, labels, number
-from assay.studies.result import Estimate
+from assay.report.words import Ranged, has_interval, interval, label, labels, number
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A probe set's mean over checkpoints; the control is drawn as a ring with its line carried down."""
+    """A named value, such as a probe set's mean over checkpoints; the control is a ring with its line."""
 
     name: str
-    estimate: Estimate
+    estimate: Ranged
     colour: Colour
     is_control: bool
 
@@ -61,7 +60,7 @@ def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> d
     return finish(layers, tables, title, subtitle, width, 92 + 24 * max(1, len(entries)))
 
 
-def _zero_belongs(estimates: Sequence[Estimate]) -> bool:
+def _zero_belongs(estimates: Sequence[Ranged]) -> bool:
     """Whether zero is near enough to be drawn; losses, say, are compared with each other only."""
     values = [estimate.value for estimate in estimates if math.isfinite(estimate.value)] or [0.0]
     return min(abs(value) for value in values) <= 0.5 * (max(values) - min(values)) or min(

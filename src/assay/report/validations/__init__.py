@@ -1,0 +1,1 @@
+"""A validation arranged for reading: tables, sentences, what chance was reckoned with. Knows no HTML."""

@@ -1,0 +1,97 @@
+"""Effects and levels as they are read: shares in per cent, losses in nats, and the word for an effect."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from assay.report import words
+from assay.validation.result import Effect, Level, Measure, Share, ValidationResult
+
+Word = Literal["better", "worse", "leans better", "leans worse", "undecided"]
+
+TONES = {"better": "good", "worse": "bad"}
+SIGNS = {"better": "▲", "worse": "▼", "leans better": "▲", "leans worse": "▼", "undecided": "?"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A number and its ends in the unit of the page; ends are NaN where no interval can be given."""
+
+    value: float
+    low: float
+    high: float
+    method: str = ""
+
+
+def shown(
+    value: float, low: float | None, high: float | None, measure: Measure | None = None, method: str = ""
+) -> Shown:
+    """Shares times 100, all else as it is."""
+    times = 100.0 if measure is not None and measure.is_right else 1.0
+    ends = [math.nan if end is None else times * end for end in (low, high)]
+    return Shown(times * value, ends[0], ends[1], method)
+
+
+def of_effect(effect: Effect, measure: Measure) -> Shown:
+    return shown(effect.value, effect.low, effect.high, measure, effect.test)
+
+
+def of_level(level: Level, measure: Measure) -> Shown:
+    return shown(level.value, level.low, level.high, measure, level.method)
+
+
+def unit(measure: Measure) -> str:
+    """The unit of a difference: points are hundredths of all answers."""
+    return "points" if measure.is_right else "nats per query"
+
+
+def level_text(level: Level, measure: Measure) -> str:
+    """“41.2% [38.0%, 44.4%]”, “12.31 [11.90, 12.72]”; the value alone where there is no interval."""
+    one = of_level(level, measure)
+    style = "{:.1f}%" if measure.is_right else "{:.4g}"
+    value, low, high = (
+        style.format(end).replace("-", "−") if math.isfinite(end) else ""
+        for end in (one.value, one.low, one.high)
+    )
+    return f"{value or 'unknown'} [{low}, {high}]" if low and high else value or "unknown"
+
+
+def outcome(effect: Effect, confidence: float) -> Word:
+    """What an effect says: it leans only, where its interval excludes 0 but Holm's p does not go below 1 −
+    confidence."""
+    if not effect.sign:
+        return "undecided"
+    word: Word = "better" if effect.sign > 0 else "worse"
+    if effect.p_holm is None or effect.p_holm < round(1 - confidence, 9):
+        return word
+    return "leans better" if effect.sign > 0 else "leans worse"
+
+
+def p_text(p: float | None) -> str:
+    """A p-value with two digits, “–” where there is none."""
+    if p is None or not math.isfinite(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def share_text(share: Share) -> str:
+    """“8 of 9, 89% [57%, 98%]”; “0 of 0” where there is nothing to count."""
+    if share.value is None:
+        return f"{share.count} of {share.of}"
+    ends = (
+        f" [{100 * share.low:.0f}%, {100 * share.high:.0f}%]"
+        if share.low is not None and share.high is not None
+        else ""
+    )
+    return f"{share.count} of {share.of}, {100 * share.value:.0f}%{ends}"
+
+
+def measures_of(result: ValidationResult) -> dict[str, Measure]:
+    return {measure.name: measure for measure in result.measures}
+
+
+def effect_text(effect: Effect, measure: Measure) -> str:
+    """“+4.1 [+1.0, +7.2]” in the unit of `unit`."""
+    one = of_effect(effect, measure)
+    places = words.places_for([one])
+    return f"{words.number(one.value, places)} {words.interval(one, places)}"

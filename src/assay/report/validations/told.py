@@ -1,0 +1,101 @@
+"""A validation in sentences: the headline, and all of it for a terminal. Knows no HTML."""
+
+from collections.abc import Sequence
+
+from assay.report.validations.shown import Word, effect_text, measures_of, outcome, share_text, unit
+from assay.report.words import count, label, listed
+from assay.validation.result import Agreement, Measure, Row, ValidationResult
+
+MOST_NAMED = 4
+MOST_MODELS = 3
+
+_PHRASES: dict[Word, str] = {
+    "better": "better",
+    "leans better": "better by its own interval only (not after Holm)",
+    "worse": "worse",
+    "leans worse": "worse by its own interval only (not after Holm)",
+}
+
+
+def headline(result: ValidationResult) -> str:
+    """Effects on the first desired query set by the first measure, model by model, then signs foretold."""
+    rows = leading(result)
+    if not rows:
+        return "There is nothing to say: no arm was held against another."
+    models = list(dict.fromkeys(row.model for row in rows))
+    said = [_effects(result, [row for row in rows if row.model == model]) for model in models[:MOST_MODELS]]
+    if len(models) > MOST_MODELS:
+        said.append(f"{count(len(models) - MOST_MODELS, 'base model')} more below.")
+    if all(row.effect is not None and row.effect.resampled == "queries" for row in rows):
+        said.append("Intervals redraw queries alone: training again with another seed may differ.")
+    agreements = [one for one in result.agreements if one.measure == rows[0].measure]
+    return " ".join([*said, *(foretold(result, one) for one in agreements[:MOST_MODELS])])
+
+
+def leading(result: ValidationResult) -> list[Row]:
+    """The rows with effects of one query set and measure: the first desired set and first measure that have
+    any."""
+    held = [row for row in result.rows if row.effect is not None]
+    for query_set in sorted(result.query_sets, key=lambda one: one.direction == "undesired"):
+        for measure in result.measures:
+            rows = [row for row in held if (row.query_set, row.measure) == (query_set.name, measure.name)]
+            if rows:
+                return rows
+    return []
+
+
+def _effects(result: ValidationResult, rows: Sequence[Row]) -> str:
+    measure = measures_of(result)[rows[0].measure]
+    words: dict[Word, list[Row]] = {}
+    for row in rows:
+        if row.effect is not None:
+            words.setdefault(outcome(row.effect, result.confidence), []).append(row)
+    parts = [
+        f"{_named(found, measure)} {'is' if len(found) == 1 else 'are'} {phrase}"
+        for word, phrase in _PHRASES.items()
+        if (found := words.get(word))
+    ]
+    if open_ := words.get("undecided"):
+        names = [label(row.arm) for row in open_]
+        parts.append(f"{listed(names)} {'stays' if len(names) == 1 else 'stay'} undecided")
+    of = f" of {label(rows[0].model, 60)}" if len(result.models) > 1 else ""
+    where = f"on {label(rows[0].query_set, 40)} by {label(measure.title, 40)}"
+    return f"Beside {label(result.reference)}{of}, {where} ({unit(measure)}): {'; '.join(parts)}."
+
+
+def _named(rows: Sequence[Row], measure: Measure) -> str:
+    first = sorted(rows, key=lambda row: -abs(row.effect.value if row.effect else 0.0))
+    names = [
+        f"{label(row.arm)} {effect_text(row.effect, measure)}" for row in first[:MOST_NAMED] if row.effect
+    ]
+    more = len(first) - len(names)
+    return listed([*names, f"{more} more"] if more else names)
+
+
+def foretold(result: ValidationResult, one: Agreement) -> str:
+    """How many verdicts kept their sign, or, where none was committed, how many values had it."""
+    of = f" of {label(one.model, 60)}" if len(result.models) > 1 else ""
+    where = f"{one.context.capitalize()}{of}, against {one.against}"
+    if one.kept.of:
+        said = f"{share_text(one.kept)} of the study’s committed verdicts had the sign of what training did"
+        return f"{where}: {said}."
+    said = f"no verdict was committed; predicted values had the true sign in {share_text(one.signs)}"
+    return f"{where}: {said}."
+
+
+def validation_lines(result: ValidationResult) -> list[str]:
+    """What the page says, short, for a terminal: the headline, other query sets, notes. No markup."""
+    lead = leading(result)
+    shown = {(lead[0].query_set, lead[0].measure)} if lead else set()
+    keys = dict.fromkeys(
+        (row.query_set, row.measure, row.model) for row in result.rows if row.effect is not None
+    )
+    lines = [headline(result)]
+    for query_set, measure, model in keys:
+        if (query_set, measure) not in shown:
+            mine = (query_set, measure, model)
+            rows = [
+                row for row in result.rows if row.effect and (row.query_set, row.measure, row.model) == mine
+            ]
+            lines.append(_effects(result, rows))
+    return [*lines, *(label(one, 600) for one in result.notes)]
