@@ -141,3 +141,21 @@ def test_what_cannot_be_scheduled_is_refused() -> None:
         refused("base", {"base": [1]}, batch=0)
     with pytest.raises(ConfigError, match="not in 'rows'"):
         refused("base", {"base": [1]}, match="rows")
+
+
+def test_an_arm_that_is_too_long_ends_early_within_its_own_order() -> None:
+    arm, first = parse_arm("continue(base) -> eval"), parse_arm("continue(base) -> pos")
+    whole = schedule(arm, SETS, batch_size=4, epochs=1, seed=0, match="examples")
+    for match in ("steps", "tokens"):
+        plan = schedule(
+            arm,
+            SETS,
+            batch_size=4,
+            epochs=1,
+            seed=0,
+            match=match,  # type: ignore[arg-type]
+            reference=first,
+        )
+        assert plan.steps == whole.steps[: len(plan)]
+        # Two batches of pos, or its 30 tokens in steps of 4 rows of 5.
+        assert len(plan) == 2

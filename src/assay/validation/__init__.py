@@ -1,1 +1,4 @@
-"""How far scores agree with what training really does: statistics alone. Knows no models and no files."""
+"""How far predictions agree with what training really does: arms, their steps, statistics of what came out.
+
+Knows no models and no files.
+"""

@@ -130,7 +130,7 @@ def rank(predicted: Sequence[float], true: Sequence[float], *, confidence: float
     n = len(x)
     if n < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Rank(None, None, None, n, "not defined: fewer than two rows, or all of one side are equal")
-    value = float(np.clip(spearman(x, y)[0], -1.0, 1.0))
+    value = round(float(spearman(x, y)[0]), 12)
     if n < FEWEST:
         return Rank(value, None, None, n, f"no interval: fewer than {FEWEST} rows")
     near = 1 - 12 / (n * (n**2 - 1))

@@ -81,7 +81,7 @@ class Measured:
         total = np.zeros(next(iter(self.values.values())).shape)
         for arm, weight in weights.items():
             total = total + weight * self.of(arm)
-        return np.asarray(self.sign * total)
+        return np.asarray(self.sign * total + 0.0)
 
 
 def rows_of(
@@ -205,14 +205,15 @@ def level(measured: Measured, arm: str, confidence: float = 0.95) -> Level:
     if len(per_seed) == 1 and measured.measure.is_right:
         share = wilson(int(np.nansum(table)), int(known.sum()), confidence=confidence)
         return Level(value, share.low, share.high, "queries", "Wilson's interval over queries")
-    units, resampled, method = (
-        (per_seed, "seeds", OVER_SEEDS) if len(per_seed) > 1 else (table[known], "queries", "t over queries")
-    )
+    several = len(per_seed) > 1
+    units = per_seed if several else table[known]
     error, freedom = error_of_mean(units)
     if error == 0:
         return Level(value, None, None, "nothing", "no interval: its units are alike, or there is one")
     reach = float(student.ppf((1 + confidence) / 2, freedom)) * error
-    return Level(value, value - reach, value + reach, resampled, method)
+    if several:
+        return Level(value, value - reach, value + reach, "seeds", OVER_SEEDS)
+    return Level(value, value - reach, value + reach, "queries", "t over queries")
 
 
 def with_holm(effects: Sequence[Effect]) -> list[Effect]:
