@@ -188,5 +188,6 @@ def test_every_task_compares_answers_in_its_own_way() -> None:
     known = Knowledge(answers_of={"sums": "numeric", "words": "normalised"})
     of_sums = reference(response="1,200", task="sums")
     of_words = reference(response="1,200", task="words")
-    assert CHECKS["answer_agrees"].function("So the answer is 1200.00 dollars.", of_sums, {}, known) is None
-    assert CHECKS["answer_agrees"].function("So the answer is 1200.00 dollars.", of_words, {}, known) is not None
+    agrees, said = CHECKS["answer_agrees"].function, "So the answer is 1200.00 dollars."
+    assert agrees(said, of_sums, {}, known) is None
+    assert agrees(said, of_words, {}, known) is not None
