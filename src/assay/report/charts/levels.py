@@ -22,12 +22,17 @@ class Level:
     is_control: bool
 
 
-def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> dict[str, Any]:
-    """Dots with intervals, a row each, in the order given; zero and the control as vertical lines."""
+def levels(
+    entries: Sequence[Level], title: str, subtitle: str, width: int, limit: int = 18
+) -> dict[str, Any]:
+    """Dots with intervals, a row each, in the order given; zero and the control as vertical lines.
+
+    Names are clipped to `limit` letters.
+    """
     estimates = [entry.estimate for entry in entries]
     with_zero = _zero_belongs(estimates)
     frame = frame_of(estimates, reach=1.5, zero=with_zero)
-    unique = labels([entry.name for entry in entries], 18)
+    unique = labels([entry.name for entry in entries], limit)
     every = [_row(entry, name) for entry, name in zip(entries, unique, strict=True)]
     drawn = [row for row in every if row["v"] is not None]
     tables = {
@@ -39,7 +44,9 @@ def levels(entries: Sequence[Level], title: str, subtitle: str, width: int) -> d
     inks = alt.Scale(domain=[row["t"] for row in drawn], range=[row["colour"] for row in drawn])
     colours = alt.Color("t:N", legend=None, scale=inks)
     y = alt.Y(
-        "t:O", sort=unique, axis=alt.Axis(title=None, labelLimit=130, labelColor=INK.light, labelFontSize=12)
+        "t:O",
+        sort=unique,
+        axis=alt.Axis(title=None, labelLimit=130 + 7 * (limit - 18), labelColor=INK.light, labelFontSize=12),
     )
     x = alt.X(
         "v:Q",

@@ -10,7 +10,7 @@ from typing import Any
 from assay.report import words
 from assay.report.charts.against import Mark, Point, against
 from assay.report.charts.levels import Level, levels
-from assay.report.figures.plan import SMALL, WIDE, Figure, slug
+from assay.report.figures.plan import WIDE, Figure, slug
 from assay.report.palette import CONTROL, Colour, assign
 from assay.report.svg import draw
 from assay.report.validations.shown import measures_of, of_effect, shown, unit
@@ -68,7 +68,7 @@ def _effects(
     order = arm_names(result)
     for measure in result.measures:
         for model in result.models:
-            mine = (query_set, measure.name, *_of(result, model))
+            mine = (query_set, measure.name, model)
             rows = [
                 row for row in result.rows if row.effect and (row.query_set, row.measure, row.model) == mine
             ]
@@ -81,7 +81,7 @@ def _effects(
             if entries:
                 title = words.label(measure.title, 30)
                 below = f"{unit(measure)}{f', {words.label(model, 24)}' if len(result.models) > 1 else ''}"
-                specification = levels(entries, title, below, SMALL)
+                specification = levels(entries, title, below, WIDE, 24)
                 said = (
                     f"Effects of arms on {words.label(query_set)} by {title}, {below}; right of zero is good"
                 )
