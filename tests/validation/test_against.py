@@ -8,7 +8,6 @@ from scipy.stats import binomtest, spearmanr
 
 from assay.studies.result import Context, Estimate, Verdict, VsControl, VsZero
 from assay.validation.against import Prediction, agreements_of, beside, predictions_of, rank
-from assay.validation.arms import arm_with, arms_of
 from assay.validation.result import Against, Beside, Effect
 
 
@@ -149,10 +148,3 @@ def test_a_verdict_predicts_against_the_base_and_against_the_control() -> None:
         ("control", "worse", -2.0, -3.0, -1.0),
         ("base", "none", 0.5, None, None),
     ]
-
-
-def test_the_arm_that_shows_a_strategy() -> None:
-    arms = arms_of(["base", "base+cot", "base -> cot", "continue(base) -> cot", "base+cot+pos"])
-    assert arm_with("cot", "cross-task", arms) == arms[1]
-    assert arm_with("cot", "in-task", arms) == arms[3]
-    assert arm_with("pos", "cross-task", arms) is None

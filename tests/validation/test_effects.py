@@ -96,6 +96,11 @@ def test_units_that_do_not_differ_are_not_tested() -> None:
         assert found.sign == 0
 
 
+def test_differences_that_rounding_makes_are_none() -> None:
+    base = np.array([[0.1 + 0.2], [0.3], [0.3]])
+    assert effect(measured({"base": base, "arm": np.zeros((3, 1))}), DIFFERENCE).test == "no test"
+
+
 def test_a_query_counts_only_where_both_arms_have_a_value() -> None:
     values = rights(3, 6, "base", "arm")
     values["arm"][0, 2] = values["base"][1, 4] = np.nan

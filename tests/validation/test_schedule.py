@@ -76,6 +76,11 @@ def test_equal_seeds_give_equal_steps_and_other_seeds_and_epochs_other_ones() ->
     assert first != second
 
 
+def test_steps_are_the_same_on_every_machine() -> None:
+    """A run that is resumed elsewhere must not draw other batches."""
+    assert of_base(made("base"))[:2] == [(9, 7, 3, 1), (11, 5, 2, 0)]
+
+
 @pytest.mark.parametrize("text", TEXTS)
 def test_arms_matched_in_steps_take_as_many_as_the_base(text: str) -> None:
     assert len(made(text, "steps")) == len(made("base")) == 12

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.errors import ConfigError
-from assay.validation.result import Context, Kind
+from assay.validation.result import Kind
 
 PRETRAINED = "pretrained"
 _NAME = re.compile(r"\w+(?:[.-]\w+)*")
@@ -151,18 +151,6 @@ def in_order(arms: Sequence[Arm]) -> tuple[Arm, ...]:
 def matched_to(arm: Arm, arms: Sequence[Arm]) -> Arm:
     """The arm that `arm` is made equal to in steps or tokens: the first that has the same start."""
     return next(one for one in arms if one.start == arm.start)
-
-
-def arm_with(strategy: str, context: Context, arms: Sequence[Arm]) -> Arm | None:
-    """The arm that shows what `strategy` does in a context, as the designs do; None where there is none.
-
-    In-task: it continues an arm on the strategy alone. Cross-task: it mixes the strategy into the first arm's
-    first set.
-    """
-    first = arms[0].phases[0].sets[0]
-    phase = Phase((strategy,)) if context == "in-task" else Phase((first, strategy))
-    continues = context == "in-task"
-    return next((one for one in arms if one.phases == (phase,) and one.continues == continues), None)
 
 
 def control_arm(arm: Arm, strategy: str, control: str, arms: Sequence[Arm]) -> Arm | None:
