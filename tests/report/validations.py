@@ -41,7 +41,7 @@ def make_validation(
             for measure in (LOSS, EXACT):
                 measured = _measured(design, model, one.name, one.direction, measure, seeds, queries)
                 rows += rows_of(measured, "base")
-                interactions += interactions_of(measured, DESIGNS[design].comparisons, "base")
+                interactions += interactions_of(measured, DESIGNS[design].comparisons)
                 besides += [
                     _beside(measured, name, f"{name}{text}")
                     for name in FORETOLD

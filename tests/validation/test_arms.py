@@ -98,10 +98,14 @@ def test_mixtures_are_asked_beside_their_single_sets_and_stages_beside_their_mix
     assert DESIGNS["in-task"].comparisons == ()
     assert DESIGNS["cross-task"].comparisons == (
         Comparison("staged", "base -> clarify", ("base+clarify",)),
-        Comparison("together", "base+cot+clarify", ("base+cot", "base+clarify")),
-        Comparison("together", "base+cot+eval", ("base+cot", "base+eval")),
-        Comparison("together", "base+clarify+eval", ("base+clarify", "base+eval")),
-        Comparison("together", "base+cot+clarify+eval", ("base+cot", "base+clarify", "base+eval")),
+        Comparison("together", "base+cot+clarify", ("base+cot", "base+clarify"), "base"),
+        Comparison("together", "base+cot+eval", ("base+cot", "base+eval"), "base"),
+        Comparison("together", "base+clarify+eval", ("base+clarify", "base+eval"), "base"),
+        Comparison("together", "base+cot+clarify+eval", ("base+cot", "base+clarify", "base+eval"), "base"),
     )
     assert comparisons_of(arms_of(["base", "base+a", "base+a+b"])) == ()
     assert comparisons_of(arms_of(["base", "base -> a+b", "base+a+b"])) == ()
+    pos, cot, both = (f"continue(base) -> {sets}" for sets in ("pos+a", "pos+b", "pos+a+b"))
+    assert comparisons_of(arms_of(["base", pos, cot, both])) == (Comparison("together", both, (pos, cot)),)
+    alone = "continue(base) -> pos"
+    assert comparisons_of(arms_of(["base", alone, pos, cot, both]))[0].common == alone

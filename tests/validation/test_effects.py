@@ -187,10 +187,10 @@ def test_a_level_has_an_interval_over_seeds_or_over_the_queries_of_one() -> None
 def test_arms_are_held_against_what_they_are_made_of() -> None:
     values = normal(4, 7, "base", "base+a", "base+b", "base+a+b", "base -> a")
     comparisons = (
-        Comparison("together", "base+a+b", ("base+a", "base+b")),
+        Comparison("together", "base+a+b", ("base+a", "base+b"), "base"),
         Comparison("staged", "base -> a", ("base+a",)),
     )
-    together, staged = interactions_of(measured(values), comparisons, "base")
+    together, staged = interactions_of(measured(values), comparisons)
     means = {arm: -table.mean(1) for arm, table in values.items()}
     for part, found in zip(("base+a", "base+b"), together.beyond, strict=True):
         assert found.per_seed == pytest.approx(tuple(means["base+a+b"] - means[part]))
@@ -208,14 +208,14 @@ def test_more_than_each_needs_every_interval_above_zero() -> None:
     rng = np.random.default_rng(3)
     values = {arm: rng.normal(-place, 0.01, (3, 5)) for place, arm in enumerate(("base", "x", "y", "x+y"))}
     comparison = (Comparison("together", "x+y", ("x", "y")),)
-    assert interactions_of(measured(values), comparison, "base")[0].more_than_each
+    assert interactions_of(measured(values), comparison)[0].more_than_each
     values["y"] = values["x+y"] + rng.normal(0, 0.01, (3, 5))
-    assert not interactions_of(measured(values), comparison, "base")[0].more_than_each
+    assert not interactions_of(measured(values), comparison)[0].more_than_each
 
 
 def test_a_sum_of_right_answers_of_one_seed_is_a_t_over_queries() -> None:
     values = rights(1, 30, "base", "a", "b", "ab")
-    found = interactions_of(measured(values, RIGHT), [Comparison("together", "ab", ("a", "b"))], "base")[0]
+    found = interactions_of(measured(values, RIGHT), [Comparison("together", "ab", ("a", "b"), "base")])[0]
     assert [one.test for one in found.beyond] == ["exact McNemar over queries"] * 2
     assert found.additivity is not None and found.additivity.test == "paired t over queries"
 

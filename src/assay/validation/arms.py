@@ -44,11 +44,15 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An arm and the arms it is held against beside the base, as in `result.InteractionRow`."""
+    """An arm and the arms it is held against beside the base, as in `result.InteractionRow`.
+
+    `common` is the arm of what they all share alone, from which effects add up; None where there is none.
+    """
 
     kind: Kind
     arm: str
     against: tuple[str, ...]
+    common: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,8 @@ def comparisons_of(arms: Sequence[Arm]) -> tuple[Comparison, ...]:
             kind = "together"
         names = [by_form[arm.start, form] for form in forms if (arm.start, form) in by_form]
         if forms and len(names) == len(forms):
-            found.append(Comparison(kind, arm.name, tuple(names)))
+            common = by_form.get((arm.start, ((first,),))) if kind == "together" else None
+            found.append(Comparison(kind, arm.name, tuple(names), common))
     return tuple(found)
 
 

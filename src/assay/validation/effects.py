@@ -108,22 +108,20 @@ def rows_of(
 def interactions_of(
     measured: Measured,
     comparisons: Sequence[Comparison],
-    reference: str,
     *,
     queries: Queries = "fixed",
     confidence: float = 0.95,
 ) -> tuple[InteractionRow, ...]:
     """A row per comparison; Holm's p is over all differences of these rows.
 
-    With parts p_1 … p_k, additivity is (arm − reference) − Σ_i (p_i − reference).
+    With parts p_1 … p_k, additivity is (arm − common) − Σ_i (p_i − common).
     """
     weights: list[dict[str, float]] = []
     for one in comparisons:
         weights += [{one.arm: 1.0, part: -1.0} for part in one.against]
-        if one.kind == "together":
-            weights.append(
-                {one.arm: 1.0, **dict.fromkeys(one.against, -1.0), reference: len(one.against) - 1.0}
-            )
+        if one.common is not None:
+            parts = dict.fromkeys(one.against, -1.0)
+            weights.append({one.arm: 1.0, **parts, one.common: len(parts) - 1.0})
     tested = iter(with_holm([effect(measured, each, queries, confidence) for each in weights]))
     rows = []
     for one in comparisons:
@@ -138,7 +136,7 @@ def interactions_of(
                 one.arm,
                 one.against,
                 beyond,
-                next(tested) if one.kind == "together" else None,
+                None if one.common is None else next(tested),
             )
         )
     return tuple(rows)

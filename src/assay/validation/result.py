@@ -125,8 +125,9 @@ class InteractionRow:
     """An arm against the arms it is made of.
 
     "together": `arm` mixes the sets that `against` adds one at a time; `beyond` are the differences from each
-    of them, `additivity` is its effect minus the sum of theirs (positive: more than the sum). "staged": `arm`
-    has the sets of the one arm in `against` one after the other within each epoch; no additivity.
+    of them, `additivity` is its effect minus the sum of theirs, against the arm of what they all share
+    (positive: more than the sum; None where that arm is not there). "staged": `arm` has the sets of the one
+    arm in `against` one after the other within each epoch; no additivity.
     """
 
     model: str
