@@ -88,7 +88,7 @@ def find_flips(
     """
     if not questions:
         raise DataError("There are no questions, so no query sets can be made from a model's answers.")
-    checks = _checks(questions, check)
+    checks = checks_of(questions, check)
     outcomes = []
     for question, first, last in zip(questions, before, after, strict=True):
         how = checks[question.example.task].check
@@ -134,7 +134,8 @@ def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple
     return (middle - reach) / (1 + spread), (middle + reach) / (1 + spread)
 
 
-def _checks(questions: Sequence[Question], check: CheckChoice) -> dict[str | None, Picked]:
+def checks_of(questions: Sequence[Question], check: CheckChoice) -> dict[str | None, Picked]:
+    """By task, how its answers are compared: as asked for, or by the form of the task's references."""
     by_task: dict[str | None, list[Question]] = {}
     for question in questions:
         by_task.setdefault(question.example.task, []).append(question)

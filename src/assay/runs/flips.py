@@ -95,7 +95,7 @@ def query_sets(
             progress=progress,
         )
     flips = find_flips(
-        [_question(example, after[0].tokenizer) for example in questions],
+        [question_of(example, after[0].tokenizer) for example in questions],
         said["before"],
         said["after"],
         check=check,
@@ -219,8 +219,8 @@ def write_flips(path: Path, flips: Flips) -> None:
     write_atomically(path, lambda temporary: pq.write_table(table, temporary))
 
 
-def _question(example: Example, tokenizer: Any) -> Question:
-    """Texts as the tokenizer gives them back, as it does a model's answers."""
+def question_of(example: Example, tokenizer: Any) -> Question:
+    """A question whose texts are as the tokenizer gives them back, as it does a model's answers."""
     if example.rendering != "tokens":
         return Question(example, prompt_text(example), as_written(tokenizer, reference_text(example)))
     start = next(place for place, label in enumerate(example.labels) if label >= 0)
