@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.asking.serving import served_model, served_url  # noqa: F401
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from assay.asking.objects import objects
 from assay.crafting.strategy import ReadAs
 from assay.data.final_answer import spoken
 from assay.errors import AssayError
@@ -53,7 +54,7 @@ def fields(text: str, names: Sequence[str]) -> dict[str, str]:
 
     Values that are no text (numbers, lists) are kept as JSON.
     """
-    found = [one for one in _objects(text) if one.keys() >= set(names)]
+    found = [one for one in objects(text) if one.keys() >= set(names)]
     if not found:
         raise UnreadableError(f"the reply holds no JSON object with {_listed(names)}")
     values = {name: _text(found[-1][name]) for name in names}
@@ -61,22 +62,6 @@ def fields(text: str, names: Sequence[str]) -> dict[str, str]:
     if empty:
         raise UnreadableError(f"{empty[0]} is empty")
     return values
-
-
-def _objects(text: str) -> list[dict[str, Any]]:
-    """Every outermost JSON object; line breaks within its strings are forgiven."""
-    decoder = json.JSONDecoder(strict=False)
-    found: list[dict[str, Any]] = []
-    place = text.find("{")
-    while place >= 0:
-        try:
-            value, end = decoder.raw_decode(text, place)
-        except (ValueError, RecursionError):
-            place = text.find("{", place + 1)
-            continue
-        found.append(value)
-        place = text.find("{", end)
-    return found
 
 
 def _require_characters(*texts: str) -> None:

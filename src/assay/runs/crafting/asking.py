@@ -6,7 +6,7 @@ Nothing is opened, and no cache made, where the rows hold everything. Knows no s
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from assay.asking.cache import Cache
 from assay.asking.drive import drive
@@ -68,7 +68,20 @@ def answered(
         yield Answers(driven, spent)
 
 
-def opened(place: Place, config: CraftConfig, render: Render = "auto") -> Model:
+class Manner(Protocol):
+    """How an endpoint is asked: requests under way at once, seconds for a try, further tries."""
+
+    @property
+    def concurrency(self) -> int: ...
+
+    @property
+    def timeout(self) -> float: ...
+
+    @property
+    def max_retries(self) -> int: ...
+
+
+def opened(place: Place, config: Manner, render: Render = "auto") -> Model:
     """The model at a place. Raises ConfigError or ModelError where it cannot be asked."""
     if place.endpoint is None:
         from assay.asking.local import Local
