@@ -182,6 +182,8 @@ def test_a_level_has_an_interval_over_seeds_or_over_the_queries_of_one() -> None
     found = level(measured({"base": np.array([[1.0, 1.0, 1.0]])}, RIGHT), "base")
     assert (found.value, found.high, found.resampled) == (1.0, 1.0, "queries")
     assert found.low is not None and found.low < 0.5
+    found = level(measured({"base": np.array([[1.0, 1.0], [1.0, 0.0], [1.0, 1.0]])}, RIGHT), "base")
+    assert (found.value, found.high, found.resampled) == (pytest.approx(5 / 6), 1.0, "seeds")
 
 
 def test_arms_are_held_against_what_they_are_made_of() -> None:

@@ -191,7 +191,10 @@ def effect(
 
 
 def level(measured: Measured, arm: str, confidence: float = 0.95) -> Level:
-    """Where an arm stands; the interval is over seeds, and over queries where there is one seed."""
+    """Where an arm stands; the interval is over seeds, and over queries where there is one seed.
+
+    That of a share ends at 0 and at 1.
+    """
     table = measured.of(arm)
     known = ~np.isnan(table)
     if not known.any():
@@ -209,9 +212,12 @@ def level(measured: Measured, arm: str, confidence: float = 0.95) -> Level:
     if error == 0:
         return Level(value, None, None, "nothing", "no interval: its units are alike, or there is one")
     reach = float(student.ppf((1 + confidence) / 2, freedom)) * error
+    low, high = value - reach, value + reach
+    if measured.measure.is_right:
+        low, high = max(low, 0.0), min(high, 1.0)
     if several:
-        return Level(value, value - reach, value + reach, "seeds", OVER_SEEDS)
-    return Level(value, value - reach, value + reach, "queries", "t over queries")
+        return Level(value, low, high, "seeds", OVER_SEEDS)
+    return Level(value, low, high, "queries", "t over queries")
 
 
 def with_holm(effects: Sequence[Effect]) -> list[Effect]:
