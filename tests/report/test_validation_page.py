@@ -162,6 +162,7 @@ def test_leaning_effects_are_told_apart_in_the_headline(result: ValidationResult
 def test_shares_are_read_as_percent_and_points_and_losses_as_they_are() -> None:
     assert level_text(Level(0.412, 0.38, 0.444, "seeds", "t"), EXACT) == "41.2% [38.0%, 44.4%]"
     assert level_text(Level(12.3456, None, None, "nothing", "none"), LOSS) == "12.35"
+    assert level_text(Level(2.6, 2.4, 1234.5, "seeds", "t"), LOSS) == "2.600 [2.400, 1,234.500]"
     assert effect_text(_effect(0.041, 0.01, 0.072), EXACT) == "+4.1 [+1.0, +7.2]"
     assert effect_text(_effect(-0.041, -0.072, -0.01), LOSS) == "−0.041 [−0.072, −0.010]"
     assert effect_text(_effect(0.5, None, None), LOSS) == "+0.500 [no interval]"
@@ -177,7 +178,7 @@ def test_together_is_more_than_each_only_where_every_interval_says_so() -> None:
 
     assert reading(row(1, 1)) == ("more than each", "good", "▲")
     assert reading(row(1, 0)) == ("undecided", "open", "?")
-    assert reading(row(1, -1)) == ("less than one", "bad", "▼")
+    assert reading(row(1, -1)) == ("less than one part", "bad", "▼")
     assert reading(row(-1, -1)) == ("less than each", "bad", "▼")
     assert reading(row(1, kind="staged"))[0] == "more than mixed"
 

@@ -60,7 +60,7 @@ def write_validation_report(result: ValidationResult, folder: Path) -> Path:
 def render_validation(result: ValidationResult, figures: ValidationFigures) -> str:
     """The page as HTML text."""
     environment = frame.environment()
-    environment.filters |= {"share": shown.share_text, "p": shown.p_text}
+    environment.filters |= {"share": shown.share_text, "share_percent": shown.share_percent}
     environment.globals |= {"symbols": shown.SIGNS, "tones": shown.TONES}
     compared = _comparisons(result, figures)
     return environment.get_template("validation.html").render(

@@ -13,7 +13,7 @@ from assay.report.words import Ranged, has_interval, interval, label, number
 
 Mark = Literal["agrees", "differs", "unclear"]
 
-LABEL_HEIGHT, LETTER = 13, 6.2  # pixels of the drawing that a name takes
+LABEL_HEIGHT, LETTER, LIFT = 13, 6.2, 9  # pixels of the drawing: what a name takes, and how far it is above
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,12 @@ def against(
     )
     x = alt.X(
         "x:Q",
-        axis=alt.Axis(title=axes[0], grid=False, tickCount=4, format="~g", titleLimit=width - 60),
+        axis=alt.Axis(title=axes[0], grid=False, tickCount=4, format=".6~g", titleLimit=width - 60),
         scale=alt.Scale(domain=list(across), nice=False),
     )
     y = alt.Y(
         "y:Q",
-        axis=alt.Axis(title=axes[1], grid=False, tickCount=5, format="~g", titleLimit=height - 80),
+        axis=alt.Axis(title=axes[1], grid=False, tickCount=5, format=".6~g", titleLimit=height - 80),
         scale=alt.Scale(domain=list(up), nice=False),
     )
     text = alt.Description("text:N")
@@ -66,7 +66,7 @@ def against(
         *(chart(mark).mark_point(**shape).encode(x, y, colours, text) for mark, shape in shapes.items()),
         *(
             chart(f"names_{side}")
-            .mark_text(align=side, dx=dx, fontSize=11, color=INK.light, aria=False)
+            .mark_text(align=side, dx=dx, dy=-LIFT, fontSize=11, color=INK.light, aria=False)
             .encode(x, y, alt.Text("name:N"))
             for side, dx in (("left", 8), ("right", -8))
         ),
@@ -118,11 +118,11 @@ def places_of_names(
         for side, left in (("left", x + 6), ("right", x - 6 - long)):
             inside = left >= 0 and left + long <= width
             if inside and not any(
-                left < end and left + long > start and abs(y - other) < LABEL_HEIGHT
+                left < end and left + long > start and abs(y + LIFT - other) < LABEL_HEIGHT
                 for start, end, other in taken
             ):
                 found = side
-                taken.append((left, left + long, y))
+                taken.append((left, left + long, y + LIFT))
                 break
         sides.append(found)
     return sides

@@ -50,7 +50,7 @@ def levels(
     )
     x = alt.X(
         "v:Q",
-        axis=alt.Axis(title=None, tickCount=4, grid=False, format="~g"),
+        axis=alt.Axis(title=None, tickCount=4, grid=False, format=".6~g"),
         scale=alt.Scale(domain=list(frame), nice=False),
     )
     text = alt.Description("text:N")

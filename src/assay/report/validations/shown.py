@@ -48,12 +48,19 @@ def unit(measure: Measure) -> str:
 def level_text(level: Level, measure: Measure) -> str:
     """“41.2% [38.0%, 44.4%]”, “12.31 [11.90, 12.72]”; the value alone where there is no interval."""
     one = of_level(level, measure)
-    style = "{:.1f}%" if measure.is_right else "{:.4g}"
+    if not math.isfinite(one.value):
+        return "unknown"
+    places = 1 if measure.is_right else _places(one.value)
+    sign = "%" if measure.is_right else ""
     value, low, high = (
-        style.format(end).replace("-", "−") if math.isfinite(end) else ""
-        for end in (one.value, one.low, one.high)
+        f"{end:,.{places}f}{sign}".replace("-", "−") for end in (one.value, one.low, one.high)
     )
-    return f"{value or 'unknown'} [{low}, {high}]" if low and high else value or "unknown"
+    return f"{value} [{low}, {high}]" if words.has_interval(one) else value
+
+
+def _places(value: float) -> int:
+    """Decimals that show four digits, from 0 to 6."""
+    return min(6, max(0, 3 - math.floor(math.log10(abs(value))))) if value else 3
 
 
 def outcome(effect: Effect, confidence: float) -> Word:
@@ -76,14 +83,15 @@ def p_text(p: float | None) -> str:
 
 def share_text(share: Share) -> str:
     """“8 of 9, 89% [57%, 98%]”; “0 of 0” where there is nothing to count."""
-    if share.value is None:
-        return f"{share.count} of {share.of}"
-    ends = (
-        f" [{100 * share.low:.0f}%, {100 * share.high:.0f}%]"
-        if share.low is not None and share.high is not None
-        else ""
-    )
-    return f"{share.count} of {share.of}, {100 * share.value:.0f}%{ends}"
+    percent = share_percent(share)
+    return f"{share.count} of {share.of}{', ' if percent else ''}{percent}"
+
+
+def share_percent(share: Share) -> str:
+    """“89% [57%, 98%]”; empty where there is nothing to count."""
+    if share.value is None or share.low is None or share.high is None:
+        return ""
+    return f"{100 * share.value:.0f}% [{100 * share.low:.0f}%, {100 * share.high:.0f}%]"
 
 
 def measures_of(result: ValidationResult) -> dict[str, Measure]:

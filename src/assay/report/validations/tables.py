@@ -208,7 +208,7 @@ def reading(row: InteractionRow) -> tuple[str, str, str]:
     if row.beyond and all(effect.sign < 0 for effect in row.beyond):
         return f"less than {parts}", "bad", "▼"
     if any(effect.sign < 0 for effect in row.beyond):
-        return "less than one", "bad", "▼"
+        return "less than one part", "bad", "▼"
     return "undecided", "open", "?"
 
 

@@ -6,7 +6,7 @@ from assay.report.validations.shown import Word, effect_text, measures_of, outco
 from assay.report.words import count, label, listed
 from assay.validation.result import Agreement, Measure, Row, ValidationResult
 
-MOST_NAMED = 4
+MOST_NAMED = 3  # with one base model; else one
 MOST_MODELS = 3
 
 _PHRASES: dict[Word, str] = {
@@ -50,8 +50,9 @@ def _effects(result: ValidationResult, rows: Sequence[Row]) -> str:
     for row in rows:
         if row.effect is not None:
             words.setdefault(outcome(row.effect, result.confidence), []).append(row)
+    most = MOST_NAMED if len(result.models) == 1 else 1
     parts = [
-        f"{_named(found, measure)} {'is' if len(found) == 1 else 'are'} {phrase}"
+        f"{_named(found, measure, most)} {'is' if len(found) == 1 else 'are'} {phrase}"
         for word, phrase in _PHRASES.items()
         if (found := words.get(word))
     ]
@@ -63,11 +64,10 @@ def _effects(result: ValidationResult, rows: Sequence[Row]) -> str:
     return f"Beside {label(result.reference)}{of}, {where} ({unit(measure)}): {'; '.join(parts)}."
 
 
-def _named(rows: Sequence[Row], measure: Measure) -> str:
+def _named(rows: Sequence[Row], measure: Measure, most: int) -> str:
+    """The largest effects with their intervals, and how many more."""
     first = sorted(rows, key=lambda row: -abs(row.effect.value if row.effect else 0.0))
-    names = [
-        f"{label(row.arm)} {effect_text(row.effect, measure)}" for row in first[:MOST_NAMED] if row.effect
-    ]
+    names = [f"{label(row.arm)} {effect_text(row.effect, measure)}" for row in first[:most] if row.effect]
     more = len(first) - len(names)
     return listed([*names, f"{more} more"] if more else names)
 
