@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from assay.api import score as score
     from assay.api import select as select
     from assay.api import study as study
+    from assay.api import validate as validate
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Trajectory", "__version__", "craft", "score", "select", "study"]
+__all__ = ["Checkpoint", "Trajectory", "__version__", "craft", "score", "select", "study", "validate"]
 
 
 def __getattr__(name: str) -> Any:
     """The calls are looked up late: they bring torch and transformers with them."""
-    if name in ("craft", "score", "select", "study"):
+    if name in ("craft", "score", "select", "study", "validate"):
         from assay import api
 
         return getattr(api, name)

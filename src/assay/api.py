@@ -1,4 +1,4 @@
-"""The Python door: a study, a craft, a scoring or a selection in one call.
+"""The Python door: a study, a craft, a scoring, a selection or a validation in one call.
 
 Turns arguments into settings and calls the run.
 """
@@ -21,6 +21,8 @@ from assay.runs.scores.run import Scores, run_scores
 from assay.runs.selecting import Selection, run_selection
 from assay.runs.selecting_config import select_config
 from assay.runs.study import Study, run_study
+from assay.runs.validation.config import validate_config
+from assay.runs.validation.run import Validation, run_validation
 
 Files = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
@@ -144,6 +146,38 @@ def select(
     return run_selection(
         config, folder, folder / "selection" if out is None else Path(out), progress=progress
     )
+
+
+def validate(
+    base_model: str | Path | Sequence[str | Path],
+    *,
+    sets: Mapping[str, str | Path],
+    arms: str | Sequence[str] = (),
+    queries: Files,
+    out: str | Path,
+    study: str | Path | None = None,
+    progress: Progress = SILENT,
+    **options: Any,
+) -> Validation:
+    """Train every arm on every base model with several seeds, and compare them on `queries`, in `out`.
+
+    `sets` are training files by the names that `arms` ("base", "base+cot", "base -> clarify",
+    "continue(base) -> pos") know them by; the first arm is what the others are held against. With `study`,
+    the folder of a swift study, its verdicts are held against the effects. `options` are the other fields of
+    `assay.runs.validation.config.ValidateConfig`; `design` names the paper's arms. A second call goes on with
+    what is in `out`. Raises AssayError of the fitting kind for whatever a person can mend.
+    """
+    config = validate_config(
+        {
+            "base_model": _several(base_model),
+            "sets": _named(sets, "sets"),
+            "arms": [arms] if isinstance(arms, str) else list(arms),
+            "queries": _named(queries, "queries"),
+            "study": None if study is None else str(study),
+            **options,
+        }
+    )
+    return run_validation(config, Path(out), progress=progress)
 
 
 def _several(files: str | Path | Sequence[str | Path]) -> list[str]:

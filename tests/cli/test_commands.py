@@ -25,7 +25,7 @@ from assay.runs.names import named_files
 from tests.cli.conftest import Assay
 from tests.runs.lab import Lab, rows, write_rows
 
-COMMANDS = ("study", "craft", "score", "select", "methods", "demo", "preview", "verify", "train")
+COMMANDS = ("study", "craft", "score", "select", "validate", "methods", "demo", "preview", "verify", "train")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from assay.cli.select import select
 from assay.cli.study import study
 from assay.cli.train import train
 from assay.cli.truth import truth
+from assay.cli.validate import validate
 from assay.cli.verify import verify
 from assay.errors import AssayError
 
@@ -60,7 +61,7 @@ def root(
     """What will your fine-tuning data do, before you train on it?"""
 
 
-for command in (study, craft, score, select, methods, demo, preview, train, verify, truth):
+for command in (study, craft, score, select, validate, methods, demo, preview, train, verify, truth):
     app.command(cls=OnceEach)(command)
 
 
