@@ -26,6 +26,9 @@ from assay.judging.reading import comparison_of, verdict_of
         ("verdict = 0 (it misses step 1)", False),
         ("It meets all of them.\n1", True),
         ("**0**", False),
+        ("The final verdict is: `1`", True),
+        ("**Verdict: 0**", False),
+        ("Verdict: 1 - it fits", True),
     ],
 )
 def test_a_verdict_is_read_wherever_it_stands(text, right):
@@ -47,6 +50,7 @@ def test_a_verdict_is_read_wherever_it_stands(text, right):
         '{"reason": "one short sentence", "verdict": 1 or 0}',
         "verdict: 0, 1",
         "verdict: 1/0",
+        "verdict: 0-1",
         "verdict: 1.5",
         "verdict: 10",
         "The verdict is 1 point off.",

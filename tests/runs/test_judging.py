@@ -14,7 +14,6 @@ import pytest
 
 from assay.asking import endpoint as endpoints
 from assay.asking.cache import Cache
-from assay.asking.spent import Spent, Tally
 from assay.data.example import Example, Message, Source
 from assay.errors import ConfigError
 from assay.judging.judgement import Case, Counts, Pairing
@@ -267,9 +266,3 @@ def test_a_real_server_judges_as_its_model_does_in_memory(served_url, served_mod
 def test_settings_that_name_no_judge_are_told(values, said):
     with pytest.raises(ValueError, match=said):
         JudgeConfig(**values)
-
-
-def test_what_was_bought_has_a_price():
-    config = JudgeConfig(local="x", price={"prompt": 2.0, "completion": 6.0})
-    assert config.cost(Spent(bought=Tally(1, 1_000_000, 500_000))) == 5.0
-    assert JudgeConfig(local="x").cost(Spent()) is None

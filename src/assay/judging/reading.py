@@ -87,14 +87,15 @@ def _said(text: str, field: str, bare: str) -> str | None:
 
     Behind the value its sentence must end or pause, so that "1 or 0" and "A clearer one" say nothing.
     """
-    mentions = list(re.finditer(rf"\b{field}\b['\"*\s]*(?:is\b|[:=])", text, re.IGNORECASE))
+    marks = r"['\"`*\s]*"
+    mentions = list(re.finditer(rf"\b{field}\b{marks}(?:is\b{marks}:?|[:=])", text, re.IGNORECASE))
     if mentions:
-        pause = rf"$|[\n;!)}}\]—–-]|\.(?!\d)|,(?!\s*['\"]?(?:{bare})\b)|\(|because\b"
-        behind = re.compile(rf"['\"*\s]*(?:answer\s+)?({bare})(?=['\"* \t]*(?:{pause}))")
+        pause = rf"$|[\n;!)}}\]]|\.(?!\d)|[,—–-](?!\s*['\"]?(?:{bare})\b)|\(|because\b"
+        behind = re.compile(rf"{marks}(?:answer\s+)?({bare})(?=['\"`* \t]*(?:{pause}))")
         value = behind.match(text, mentions[-1].end())
         if value:
             return value[1]
-    last = re.fullmatch(rf"[\s\"'*_(]*({bare})[\s\"'*_).!]*", text.splitlines()[-1])
+    last = re.fullmatch(rf"[\s\"'`*_(]*({bare})[\s\"'`*_).!]*", text.splitlines()[-1])
     return last[1] if last else None
 
 

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from assay.asking.cache import Cache
 from assay.asking.drive import drive
-from assay.asking.spent import Price, Spent
+from assay.asking.spent import Spent
 from assay.data.example import Example
 from assay.judging.agreement import HumanAgreement, agreement
 from assay.judging.columns import KEY_CHECKPOINTS, labelled_case
@@ -22,9 +22,8 @@ from assay.judging.judgement import Case, Judgement, Pairing, Preference
 from assay.judging.work import Asking, Manner, compare, judge
 from assay.progress import SILENT, Progress
 from assay.runs.config import Strict
-from assay.runs.crafting import config as crafting
 from assay.runs.crafting.asking import opened
-from assay.runs.crafting.config import Place
+from assay.runs.crafting.config import Place, Price
 
 T = TypeVar("T")
 
@@ -49,7 +48,7 @@ class JudgeConfig(Strict):
     timeout: float = Field(default=120.0, gt=0, allow_inf_nan=False)
     max_retries: int = Field(default=5, ge=0)
     key_checkpoints: str = KEY_CHECKPOINTS
-    price: crafting.Price | None = None
+    price: Price | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "JudgeConfig":
@@ -74,12 +73,6 @@ class JudgeConfig(Strict):
     @property
     def manner(self) -> Manner:
         return Manner(self.attempts, self.temperature, self.max_tokens)
-
-    def cost(self, spent: Spent) -> float | None:
-        """What was bought, in the price's money; None where there is no price."""
-        if self.price is None:
-            return None
-        return Price(self.price.prompt, self.price.completion).of(spent.bought)
 
 
 @dataclass(frozen=True, slots=True)
