@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from assay.errors import ConfigError, DataError, ResumeError
+from assay.errors import ConfigError, DataError, ModelError, NumericsError, ResumeError
 from assay.files import read_json, write_json
 from assay.runs.validation.run import run_validation
 from tests.runs.lab import Heard, rows, write_rows
@@ -203,6 +203,7 @@ def test_queries_that_an_arm_trains_on_are_refused_or_left_out(world: Path, tmp_
     [
         ({"arms": ["base", "base+pos"]}, "'pos', which is not among the sets"),
         ({"arms": ["base"]}, "There is one arm"),
+        ({"base_model": "no/such/folder"}, "is not there; give --base-model"),
         ({"arms": ["continue(base) -> cot", "base"]}, "The first arm is what the others are held against"),
         ({"recipe": {"lora_dropout": 0.1}}, "recipe.lora_dropout: arms are trained without dropout"),
         ({"recipe": {"rate": 0.1}}, "recipe.rate: there is no such setting"),
@@ -217,7 +218,27 @@ def test_queries_that_an_arm_trains_on_are_refused_or_left_out(world: Path, tmp_
 def test_what_cannot_be_is_one_sentence_before_anything_is_written(
     world: Path, tmp_path: Path, changes: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises((ConfigError, ModelError)) as raised:
         run_validation(config(world, **changes), tmp_path / "out")
     assert says in str(raised.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_may_be_mended_until_an_arm_is_finished(world: Path, tmp_path: Path) -> None:
+    out, arms = tmp_path / "out", ["base", "base+cot"]
+    wrong = {**RECIPE, "target_modules": ["nowhere"]}
+    with pytest.raises(ModelError, match="no modules named nowhere"):
+        run_validation(config(world, recipe=wrong, arms=arms, seeds=1), out)
+    diverging = {**RECIPE, "learning_rate": 1e30, "final_learning_rate": 1e30}
+    with pytest.raises(NumericsError, match=r"^model, base, seed 0: .*plain-"):
+        run_validation(config(world, recipe=diverging, arms=arms, seeds=1), out)
+    run_validation(config(world, arms=arms, seeds=1), out)
+    with pytest.raises(ResumeError, match="learning_rate"):
+        run_validation(config(world, recipe=diverging, arms=arms, seeds=1), out)
+
+
+def test_the_folder_of_another_run_is_left_alone(world: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ResumeError, match="holds no validation"):
+        run_validation(config(world), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from assay.data.texts import counted
+from assay.errors import NumericsError
 from assay.progress import SILENT, Progress
 from assay.runs.inputs import chat_template_text
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.evaluation import Queries, read_asked, write_asked
 from assay.runs.validation.inputs import Ready
 from assay.runs.validation.plans import Plans
-from assay.runs.validation.settings import arm_fingerprint, arm_folder
+from assay.runs.validation.settings import ARMS, arm_fingerprint, arm_folder
 from assay.runs.validation.training import has_state, load_state, save_state, train_arm, untrained
 from assay.validation.arms import Arm, in_order
 from assay.validation.schedule import Drawn, Schedule
@@ -116,6 +117,11 @@ def steps_in(plan: Schedule) -> list[tuple[Drawn, ...]]:
     return [step.rows for step in plan.steps]
 
 
+def any_finished(out: Path) -> bool:
+    """Whether any arm lies finished in a folder; before that its settings may still be mended."""
+    return any((out / ARMS).rglob(ANSWERS))
+
+
 def queries_of(ready: Ready, config: ValidateConfig) -> Queries:
     """The query sets as they are asked: answers are generated for desired sets alone."""
     generated = [name for name in ready.queries if name not in config.undesired]
@@ -138,15 +144,19 @@ def _carry_out(
     model = untrained(one.base_model, recipe, one.seed, config.device)
     if one.start is not None:
         load_state(one.start, model)
-    train_arm(
-        model,
-        {name: part.tokens for name, part in ready.sets.items()},
-        steps_in(one.plan),
-        recipe,
-        token_budget=config.token_budget,
-        label=f"{one.model}, {one.arm.name}, seed {one.seed}",
-        progress=progress,
-    )
+    label = f"{one.model}, {one.arm.name}, seed {one.seed}"
+    try:
+        train_arm(
+            model,
+            {name: part.tokens for name, part in ready.sets.items()},
+            steps_in(one.plan),
+            recipe,
+            token_budget=config.token_budget,
+            label=label,
+            progress=progress,
+        )
+    except NumericsError as error:
+        raise NumericsError(f"{label}: {error}") from error
     table = queries.ask(model, {"model": one.model, "arm": one.arm.name, "seed": one.seed}, progress)
     if one.keeps:
         save_state(one.folder / STATE, model, one.fingerprint)

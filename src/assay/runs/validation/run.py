@@ -18,10 +18,11 @@ from assay.data.example import Reject
 from assay.data.readers import write_rejects
 from assay.files import write_atomically, write_json, write_text
 from assay.fingerprint import fingerprint
+from assay.models.bases import given_base
 from assay.progress import SILENT, Progress
 from assay.report.validation import validation_lines, write_validation_report
 from assay.runs.folder import SETTINGS, refuse_others, require_writable
-from assay.runs.validation.arms import carried_out, queries_of, work_of
+from assay.runs.validation.arms import any_finished, carried_out, queries_of, work_of
 from assay.runs.validation.config import ValidateConfig, config_text
 from assay.runs.validation.inputs import read_validation, tokenise_validation
 from assay.runs.validation.judged import judged, require_judge
@@ -57,10 +58,10 @@ def run_validation(
     """
     require_writable(out)
     arms = arms_asked(config)
+    models = model_names([given_base(one) for one in config.base_model])
     study = None if config.study is None else read_study(Path(config.study))
     needed = tuple(dict.fromkeys(name for arm in arms for name in arm.sets))
     examples = read_validation(config, needed)
-    models = model_names(config.base_model)
     ready = {name: tokenise_validation(config, examples, source) for name, source in models.items()}
     plans = plans_of(config, arms, ready, config.seeds)
     read_notes = (*examples.notes, *(note for one in ready.values() for note in one.notes))
@@ -70,7 +71,8 @@ def run_validation(
         queries_of(one, config)
     require_judge(config, examples)
     settings = settings_of(config, models, ready)
-    refuse_others(out, settings, "validation")
+    if any_finished(out) or not (out / SETTINGS).is_file():
+        refuse_others(out, settings, "validation")
     rejects = (*examples.rejects, *(reject for one in ready.values() for reject in one.rejects))
     write_json(out / SETTINGS, settings)
     write_text(out / "config.yaml", config_text(config))
