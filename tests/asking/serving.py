@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import transformers
 
 VERDICTS = {f"w{place}": f'{{"verdict":{place % 2}}}' for place in range(20, 36)}
 """Words of the model that are a judge's verdicts, so that now and then it gives one."""
@@ -49,8 +50,8 @@ def served_url(served_model, tmp_path_factory):
     pytest.importorskip("fastapi")
     pytest.importorskip("uvicorn")
     command = Path(sys.executable).with_name("transformers")
-    if not command.is_file():
-        pytest.skip("this transformers has no command")
+    if not command.is_file() or int(transformers.__version__.partition(".")[0]) < 5:
+        pytest.skip("this transformers does not serve a folder's model")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
