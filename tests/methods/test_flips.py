@@ -7,7 +7,8 @@ import pytest
 from assay.data.answers import Answer
 from assay.data.example import Example, Message, Source
 from assay.errors import DataError
-from assay.methods.flips import Question, find_flips, require, wilson
+from assay.methods.flips import Question, find_flips, require
+from assay.shares import wilson
 
 
 def question(name: str, reference: str = "4", task: str | None = "sum", prompt: str = "2 and 2?") -> Question:

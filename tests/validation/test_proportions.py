@@ -5,23 +5,23 @@ from math import sqrt
 import pytest
 from scipy.stats import binom, binomtest
 
-from assay.validation.proportions import Paired, wilson
+from assay.validation.proportions import Paired, wilson_share
 
 
 @pytest.mark.parametrize(("count", "of"), [(0, 7), (3, 7), (7, 7), (350, 402), (1, 1)])
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_wilsons_interval_is_scipys(count: int, of: int, confidence: float) -> None:
-    found = wilson(count, of, confidence=confidence)
+    found = wilson_share(count, of, confidence=confidence)
     expected = binomtest(count, of).proportion_ci(confidence, method="wilson")
     assert found.value == count / of
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 def test_a_share_of_nothing_has_no_value() -> None:
-    found = wilson(0, 0)
+    found = wilson_share(0, 0)
     assert (found.value, found.low, found.high) == (None, None, None)
     with pytest.raises(ValueError):
-        wilson(3, 2)
+        wilson_share(3, 2)
 
 
 @pytest.mark.parametrize(("won", "lost"), [(9, 2), (2, 9), (5, 5), (1, 0), (30, 14)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from assay.errors import DataError
 from assay.judging.judgement import Judgement
-from assay.methods.flips import wilson
+from assay.shares import wilson
 
 CONFIDENCE = 0.95
 

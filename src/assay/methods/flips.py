@@ -11,13 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-from scipy.stats import norm
-
 from assay.data.answers import Answer, Check, CheckChoice, Judged, Picked, judge, pick_check
 from assay.data.example import Example, Message
 from assay.data.texts import counted
 from assay.errors import DataError
+from assay.shares import wilson
 
 Incorrect = Literal["right-to-wrong", "all-wrong"]
 CorrectTarget = Literal["reference", "own"]
@@ -123,15 +121,6 @@ def require(flips: Flips, *query_sets: QuerySet) -> None:
             f"went from right to wrong and {len(wrong)} are wrong afterwards, {cut} of them because the "
             f"answer was cut off; {', '.join(mends[:-1])} or {mends[-1]}."
         )
-
-
-def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval for a share (Wilson 1927): (p + z²/2n ± z √(p(1−p)/n + z²/4n²)) / (1 + z²/n)."""
-    z = float(norm.ppf((1 + confidence) / 2))
-    share, spread = successes / trials, z**2 / trials
-    middle = share + spread / 2
-    reach = z * float(np.sqrt(share * (1 - share) / trials + spread / (4 * trials)))
-    return (middle - reach) / (1 + spread), (middle + reach) / (1 + spread)
 
 
 def checks_of(questions: Sequence[Question], check: CheckChoice) -> dict[str | None, Picked]:

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from assay.studies.intervals import has_interval
 from assay.studies.result import Estimate, Verdict
-from assay.validation.proportions import wilson
+from assay.validation.proportions import wilson_share
 from assay.validation.ranks import spearman
 from assay.validation.result import Against, Agreement, Beside, Context, Effect, Rank
 
@@ -111,11 +111,11 @@ def _agreement(rows: Sequence[Beside], confidence: float) -> Agreement:
         context=first.context,
         against=first.against,
         rows=tuple(rows),
-        signs=wilson(sum(signed), len(signed), confidence=confidence),
+        signs=wilson_share(sum(signed), len(signed), confidence=confidence),
         rank=rank([row.predicted for row in rows], [row.true for row in rows], confidence=confidence),
-        committed=wilson(sum(row.committed for row in rows), len(rows), confidence=confidence),
-        kept=wilson(sum(kept), len(kept), confidence=confidence),
-        clear_committed=wilson(sum(clear), len(clear), confidence=confidence),
+        committed=wilson_share(sum(row.committed for row in rows), len(rows), confidence=confidence),
+        kept=wilson_share(sum(kept), len(kept), confidence=confidence),
+        clear_committed=wilson_share(sum(clear), len(clear), confidence=confidence),
     )
 
 

@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from assay.errors import DataError, NumericsError
 from assay.validation.arms import Comparison
 from assay.validation.errors_of_means import error_of_crossed, error_of_mean, holm
-from assay.validation.proportions import Paired, wilson
+from assay.validation.proportions import Paired, wilson_share
 from assay.validation.result import (
     Direction,
     Effect,
@@ -204,7 +204,7 @@ def level(measured: Measured, arm: str, confidence: float = 0.95) -> Level:
     per_seed = np.nanmean(table[known.any(axis=1)], axis=1)
     value = float(per_seed.mean())
     if len(per_seed) == 1 and measured.measure.is_right:
-        share = wilson(int(np.nansum(table)), int(known.sum()), confidence=confidence)
+        share = wilson_share(int(np.nansum(table)), int(known.sum()), confidence=confidence)
         return Level(value, share.low, share.high, "queries", "Wilson's interval over queries")
     several = len(per_seed) > 1
     units = per_seed if several else table[known]

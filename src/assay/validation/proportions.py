@@ -5,23 +5,18 @@ from math import sqrt
 
 from scipy.stats import binomtest, norm
 
+from assay.shares import wilson
 from assay.validation.lds import Interval
 from assay.validation.result import Share
 
 
-def wilson(count: int, of: int, *, confidence: float = 0.95) -> Share:
-    """`count` of `of` with Wilson's interval (1927): all θ with |count/of − θ| ≤ z √(θ (1 − θ) / of)."""
+def wilson_share(count: int, of: int, *, confidence: float = 0.95) -> Share:
+    """`count` of `of` with Wilson's interval; none where nothing was counted."""
     if not 0 <= count <= of:
         raise ValueError(f"{count} of {of} is no share")
     if of == 0:
         return Share(0, 0, None, None, None)
-    z, share = float(norm.ppf((1 + confidence) / 2)), count / of
-    middle = (share + z**2 / (2 * of)) / (1 + z**2 / of)
-    reach = z / (1 + z**2 / of) * sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
-    # Both ends are exact where all or none are counted; rounding would miss them.
-    low = 0.0 if count == 0 else middle - reach
-    high = 1.0 if count == of else middle + reach
-    return Share(count, of, share, low, high)
+    return Share(count, of, count / of, *wilson(count, of, confidence))
 
 
 @dataclass(frozen=True, slots=True)
