@@ -72,6 +72,13 @@ def validate(
         str | None,
         typer.Option(metavar="steps|tokens|examples", help="What arms are made equal in (steps)."),
     ] = None,
+    weigh: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tokens|sets",
+            help="A mixed step learns the mean over its tokens, or each set's own mean.",
+        ),
+    ] = None,
     context: Annotated[
         str | None,
         typer.Option(

@@ -37,6 +37,14 @@ def mean_loss(examples: Sequence[Tokens]) -> Step:
     return Step(tuple(examples), np.full(len(examples), 1 / _learned(examples)))
 
 
+def sum_of_means(groups: Iterable[Sequence[Tokens]]) -> Step:
+    """The mean over the learned tokens of each group, added up: a group counts as much as it does alone."""
+    parts = [mean_loss(group) for group in groups]
+    return Step(
+        tuple(one for part in parts for one in part.tokens), np.concatenate([part.shares for part in parts])
+    )
+
+
 def added(base: Sequence[Tokens], more: Sequence[Tokens], weight: float) -> Step:
     """The base batch's own loss, unchanged, and `weight` times the mean over the learned tokens of `more`."""
     parts = mean_loss(base), mean_loss(more)

@@ -10,10 +10,11 @@ from torch import nn
 
 from assay.data.example import Tokens
 from assay.errors import NumericsError
+from assay.lookahead.steps import mean_loss
 from assay.models.recipe import FineTuneRecipe
 from assay.runs.validation.inputs import Ready, read_validation, tokenise_validation
 from assay.runs.validation.plans import arms_asked, plans_of
-from assay.runs.validation.training import train_arm, untrained
+from assay.runs.validation.training import step_on, train_arm, untrained
 from assay.validation.schedule import Schedule
 from tests.runs.validation.world import config
 
@@ -73,6 +74,33 @@ def test_an_arm_is_what_a_hand_written_loop_does(world: Path, finished: Path, ar
     others = {"base", "base+cot", "continue(base) -> cot"} - {arm}
     for other in others:
         assert np.abs(np.subtract(losses_of(finished, other, 1), expected)).max() > 2e-2
+
+
+def test_a_set_that_is_added_can_leave_the_base_its_weight(world: Path) -> None:
+    asked, sets = config(world), ready(world)
+    recipe = asked.recipe_of(continues=False)
+    tokens = {name: part.tokens for name, part in sets.sets.items()}
+    rows = [("base", 0), ("cot", 0), ("base", 1)]
+    model = untrained(str(world / "model"), recipe, 1, "cpu")
+    step = step_on(tokens, rows, "sets")
+    base, cot = [tokens["base"][0], tokens["base"][1]], [tokens["cot"][0]]
+    expected = sum(
+        float(sum(summed_loss(model, one) for one in group)) / sum(one.completion_tokens for one in group)
+        for group in (base, cot)
+    )
+    found = sum(
+        share * float(summed_loss(model, one)) for one, share in zip(step.tokens, step.shares, strict=True)
+    )
+    assert found == pytest.approx(expected, rel=1e-5)
+    alone = step_on(tokens, [("base", 0), ("base", 1)], "sets")
+    assert step.shares[0] == alone.shares[0] == mean_loss(base).shares[0]
+    assert step_on(tokens, rows, "tokens").shares[0] < alone.shares[0]
+    outcomes = []
+    for weigh in ("tokens", "sets"):
+        model = untrained(str(world / "model"), recipe, 1, "cpu")
+        train_arm(model, tokens, [rows, rows], recipe, weigh=weigh)
+        outcomes.append(torch.cat([one.flatten() for one in model.parameters() if one.requires_grad]))
+    assert not torch.allclose(*outcomes)
 
 
 def test_every_arm_has_the_base_arms_batches_in_their_order(world: Path) -> None:

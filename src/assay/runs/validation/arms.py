@@ -151,6 +151,7 @@ def _carry_out(
             {name: part.tokens for name, part in ready.sets.items()},
             steps_in(one.plan),
             recipe,
+            weigh=config.weigh,
             token_budget=config.token_budget,
             label=label,
             progress=progress,

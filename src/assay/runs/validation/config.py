@@ -50,7 +50,8 @@ class ValidateConfig(DataConfig):
     `queries_are` says whether intervals speak of these very queries or take them to be a sample.
 
     `match` says what arms have in common with the first of the same start: steps, tokens, or that each row is
-    learned from once an epoch.
+    learned from once an epoch. `weigh` says what a step of several sets learns from: the mean over all its
+    tokens, or every set's own mean, added up.
     `recipe` holds what differs from `FineTuneRecipe`; `continue_recipe` what differs from that, or from
     `CONTINUING`, for arms that go on from another. `answers` is how a generated answer is checked; "none"
     generates none. `judge` is a language model that judges generated answers, with `judge_pairs` also against
@@ -68,6 +69,7 @@ class ValidateConfig(DataConfig):
     queries_are: Literal["fixed", "redrawn"] = "fixed"
     seeds: list[int] = Field(default_factory=lambda: [0, 1, 2])
     match: Literal["steps", "tokens", "examples"] = "steps"
+    weigh: Literal["tokens", "sets"] = "tokens"
     recipe: dict[str, Any] = Field(default_factory=dict)
     continue_recipe: dict[str, Any] = Field(default_factory=dict)
     query_loss_on: LossOn = "last"

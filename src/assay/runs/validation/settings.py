@@ -51,6 +51,7 @@ def settings_of(
         "loss_on": config.loss_on,
         "query_loss_on": config.query_loss_on,
         "match": config.match,
+        "weigh": config.weigh,
         "recipe": _plain(config, continues=False),
         "continue_recipe": _plain(config, continues=True),
         "answers": config.answers,

@@ -6,7 +6,7 @@ equal seeds end in equal weights on the same machine. Knows no files but those o
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -17,7 +17,7 @@ from assay.data.example import Tokens
 from assay.errors import ResumeError
 from assay.files import write_atomically
 from assay.gradients.coverage import trained_parameters
-from assay.lookahead.steps import Step, mean_loss, take_steps
+from assay.lookahead.steps import Step, mean_loss, sum_of_means, take_steps
 from assay.models.loading import resolve_device
 from assay.models.recipe import FineTuneRecipe
 from assay.models.training import prepare_model
@@ -25,6 +25,8 @@ from assay.progress import SILENT, Progress
 
 Row = tuple[str, int]
 """A set, and the place of an example in it."""
+Weigh = Literal["tokens", "sets"]
+"""Whether a step's loss is the mean over all its learned tokens, or the sum of every set's own mean."""
 
 
 def untrained(base_model: str, recipe: FineTuneRecipe, seed: int, device: str = "auto") -> nn.Module:
@@ -48,13 +50,15 @@ def train_arm(
     steps: Sequence[Sequence[Row]],
     recipe: FineTuneRecipe,
     *,
+    weigh: Weigh = "tokens",
     token_budget: int = 8192,
     label: str = "training",
     progress: Progress = SILENT,
 ) -> None:
     """Take an arm's steps, in place: AdamW from a fresh state, rates by the recipe over these steps.
 
-    The loss of a step is the mean over the learned tokens of its examples. Raises as `take_steps` does.
+    The loss of a step is the mean over the learned tokens of its examples; with `weigh="sets"` it is the sum
+    of every set's own mean, so that what is added takes nothing from the base. Raises as `take_steps` does.
     """
     optimizer = torch.optim.AdamW(
         list(trained_parameters(model).values()), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -64,7 +68,7 @@ def train_arm(
 
         def told() -> Iterator[Step]:
             for rows in steps:
-                yield mean_loss([sets[name][row] for name, row in rows])
+                yield step_on(sets, rows, weigh)
                 advance(1)
 
         take_steps(
@@ -75,6 +79,16 @@ def train_arm(
             max_grad_norm=recipe.max_grad_norm,
             token_budget=token_budget,
         )
+
+
+def step_on(sets: Mapping[str, Sequence[Tokens]], rows: Sequence[Row], weigh: Weigh) -> Step:
+    """What one step learns from."""
+    if weigh == "tokens":
+        return mean_loss([sets[name][row] for name, row in rows])
+    groups: dict[str, list[Tokens]] = {}
+    for name, row in rows:
+        groups.setdefault(name, []).append(sets[name][row])
+    return sum_of_means(groups.values())
 
 
 def save_state(path: Path, model: nn.Module, fingerprint: str) -> None:
