@@ -72,7 +72,7 @@ def test_what_is_written_as_config_gives_the_same_settings_again(world: Path) ->
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["--seeds", "0"], "--seeds"),
+        (["--seeds", "0"], "--seeds: at least one seed is needed"),
         (["--match", "time"], "--match: input should be 'steps', 'tokens' or 'examples'"),
         (["--undesired", "worse"], "--undesired: 'worse' is no query set"),
         (["--design", "cross-task"], "'clarify', which is not among the sets"),

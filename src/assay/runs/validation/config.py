@@ -101,7 +101,7 @@ class ValidateConfig(DataConfig):
             if isinstance(values.get(key), str | Path):
                 values[key] = [str(values[key])]
         seeds = values.get("seeds")
-        if isinstance(seeds, int) and not isinstance(seeds, bool) and seeds > 0:
+        if isinstance(seeds, int) and not isinstance(seeds, bool):
             values["seeds"] = list(range(seeds))
         return values
 
