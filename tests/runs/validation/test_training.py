@@ -14,6 +14,7 @@ from assay.lookahead.steps import mean_loss
 from assay.models.recipe import FineTuneRecipe
 from assay.runs.validation.inputs import Ready, read_validation, tokenise_validation
 from assay.runs.validation.plans import arms_asked, plans_of
+from assay.runs.validation.run import run_validation
 from assay.runs.validation.training import step_on, train_arm, untrained
 from assay.validation.schedule import Schedule
 from tests.runs.validation.world import config
@@ -101,6 +102,13 @@ def test_a_set_that_is_added_can_leave_the_base_its_weight(world: Path) -> None:
         train_arm(model, tokens, [rows, rows], recipe, weigh=weigh)
         outcomes.append(torch.cat([one.flatten() for one in model.parameters() if one.requires_grad]))
     assert not torch.allclose(*outcomes)
+
+
+@pytest.mark.parametrize(("weigh", "says"), [("tokens", "mean over all its tokens"), ("sets", "own mean")])
+def test_the_result_says_how_sets_were_weighed(world: Path, tmp_path: Path, weigh: str, says: str) -> None:
+    asked = config(world, arms=["base", "base+cot"], seeds=1, weigh=weigh, answers="none")
+    done = run_validation(asked, tmp_path / "out")
+    assert sum(says in note for note in done.result.notes) == 1
 
 
 def test_every_arm_has_the_base_arms_batches_in_their_order(world: Path) -> None:

@@ -37,6 +37,14 @@ HELD = (LOSS, RIGHT, JUDGED)
 SHOWN = 3
 """Answers shown of an arm on a query set that became right, and as many that became wrong."""
 
+WEIGHED = {
+    "tokens": "A step of several sets learns the mean over all its tokens, as trainers do, so that longer "
+    "answers take weight from shorter ones.",
+    "sets": "A step of several sets learns every set's own mean, added up, so that what is added takes no "
+    "weight from the base.",
+}
+"""What a reader of the tables has to know of `weigh`."""
+
 
 def result_of(
     config: ValidateConfig,
@@ -156,6 +164,7 @@ def _to_read(
 def _notes(config: ValidateConfig, answers: pa.Table) -> Iterator[str]:
     """What goes with every table."""
     yield from sentences(config.queries_are, len(config.seeds), len(set(answers["model"].to_pylist())))
+    yield WEIGHED[config.weigh]
     if config.undesired:
         yield (
             f"On {', '.join(config.undesired)} responses are bad ones: making them likelier counts as harm. "
