@@ -19,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -72,8 +71,8 @@ def sides(options: argparse.Namespace) -> dict:
     candidates = fixture.examples(options.candidates, 0, options.vocabulary)
     queries = fixture.examples(options.queries, 1, options.vocabulary)
     if options.order == "arrival":
-        sys.modules["assay.gradients.products"].__dict__["token_budget_batches"] = arrival_batches
-    fill = arrival_batches if options.order == "arrival" else token_budget_batches
+        sys.modules["assay.gradients.products"].__dict__["token_budget_batches"] = fixture.arrival_batches
+    fill = fixture.arrival_batches if options.order == "arrival" else token_budget_batches
     batches = []
     for rows in fill([len(c) for c in candidates], 2048):
         batch = pad([candidates[row] for row in rows])
@@ -90,18 +89,6 @@ def sides(options: argparse.Namespace) -> dict:
         products(model, {"candidates": candidates, "queries": queries}, [("candidates", "queries")])
 
     return {"plain": plain, "products": exact}
-
-
-def arrival_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Batches of at most `budget` padded tokens, filled in the order in which the examples come."""
-    batches: list[list[int]] = []
-    for row, length in enumerate(lengths):
-        longest = max((lengths[other] for other in batches[-1]), default=0) if batches else 0
-        if batches and max(longest, length) * (len(batches[-1]) + 1) <= budget:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
 
 
 def times(options: argparse.Namespace) -> dict:

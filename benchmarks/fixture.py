@@ -7,6 +7,7 @@ width of the MLP is a choice of this file: twice the hidden size.
 
 import os
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -59,3 +60,15 @@ def examples(count: int, seed: int, vocabulary: int) -> list[Tokens]:
     weights = [np.r_[np.zeros(n - n // 2), np.ones(n // 2)].astype(np.float32) for n in lengths]
     ids = [rng.integers(0, vocabulary, n) for n in lengths]
     return [Tokens(str(i), a, w) for i, (a, w) in enumerate(zip(ids, weights, strict=True))]
+
+
+def arrival_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Batches of at most `budget` padded tokens, filled in the order in which the examples come."""
+    batches: list[list[int]] = []
+    for row, length in enumerate(lengths):
+        longest = max((lengths[other] for other in batches[-1]), default=0) if batches else 0
+        if batches and max(longest, length) * (len(batches[-1]) + 1) <= budget:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches

@@ -4,12 +4,14 @@
 
 Two fixtures (`write.py`): a random Llama (hidden 512, 8 layers, LoRA r=16) with a vocabulary of 16,000, 256
 candidates and 12 queries, and with 128,000, 96 candidates and 12 queries. On each a plain forward and
-backward pass, then inner products of all candidates with all queries, and on the first EK-FAC from the
-factors to the scores. Every contender is a process of its own, in its own environment; they take turns,
+backward pass, then inner products of all candidates with all queries, and EK-FAC from the factors to the
+scores. Every contender is a process of its own, in its own environment; they take turns,
 `--repeats` times, and each time is divided by the plain pass of the same round. Importing and reading the
 model are outside the clock; eigendecompositions are a column of their own. `distance` is
 ‖scores − assay's‖F / ‖assay's‖F; under EK-FAC, where each draws labels of its own, the correlation of the
-scores stands instead. `--small` only tries everything out.
+scores stands instead. With `--order arrival` the plain pass takes its batches in the order in which the
+rows come, as a trainer without grouping by length does, and assay's inner products are taken twice: in the
+same batches and in its own. `--small` only tries everything out.
 """
 
 import argparse
@@ -28,7 +30,7 @@ from write import Size, fixture, write
 
 HERE = Path(__file__).resolve().parent
 CONTENDERS = {"assay": "with_assay.py", "Kronfluence": "with_kronfluence.py", "Bergson": "with_bergson.py"}
-WORKS = {"dots": "inner products", "ekfac": "EK-FAC"}
+WORKS = {"dots": "inner products", "given": "inner products, the same batches", "ekfac": "EK-FAC"}
 CLOCKS = ("wall", "processor")
 
 
@@ -57,15 +59,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--vocabulary", type=int, choices=[16_000, 128_000], help="one fixture alone")
+    parser.add_argument("--order", choices=["length", "arrival"], default="length", help="of the plain pass")
     parser.add_argument("--small", action="store_true", help="tiny fixtures, to try it out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    sizes = [
-        (Size(16_000, 256), ("dots", "ekfac")),
-        (Size(128_000, 96), ("dots",)),
-    ]
+    sizes = [Size(16_000, 256, order=options.order), Size(128_000, 96, order=options.order)]
     if options.small:
-        sizes = [(Size(500, 24, queries=4, hidden=64, layers=2), ("dots", "ekfac"))]
+        sizes = [Size(500, 24, queries=4, hidden=64, layers=2, order=options.order)]
     about = {
         "threads": options.threads,
         "repeats": options.repeats,
@@ -74,19 +74,26 @@ def main() -> None:
         "date": date.today().isoformat(),
     }
     found = []
-    for size, works in sizes:
+    for size in sizes:
         if options.small or options.vocabulary in (None, size.vocabulary):
-            found.append(compared(options, size, works))
+            found.append(compared(options, size))
             print(f"{table(found[-1])}\n", flush=True)
             if options.out:
                 options.out.write_text(json.dumps({**about, "fixtures": found}, indent=1) + "\n")
     print(json.dumps(about))
 
 
-def compared(options: argparse.Namespace, size: Size, works: tuple[str, ...]) -> dict:
+def entries_of(order: str) -> list[Entry]:
+    """Who does what on a fixture whose plain pass has its batches in this order."""
+    if order == "arrival":
+        return [Entry("plain", "dots"), Entry("assay", "given"), Entry("assay", "dots")]
+    return [Entry("plain", "dots"), *(Entry(who, work) for work in ("dots", "ekfac") for who in CONTENDERS)]
+
+
+def compared(options: argparse.Namespace, size: Size) -> dict:
     """Every entry's measurements round after round, on one fixture."""
     path = write(options.folder, size)
-    entries = [Entry("plain", "dots"), *(Entry(who, work) for work in works for who in CONTENDERS)]
+    entries = entries_of(options.order)
     runs: dict[str, list[dict]] = {entry.name: [] for entry in entries}
     for number in range(options.repeats):
         for entry in entries:
@@ -173,7 +180,8 @@ def table(found: dict) -> str:
         "peak, MB",
         "beside assay",
     ]
-    title = f"vocabulary {size['vocabulary']:,}, {size['candidates']} candidates, {size['queries']} queries\n"
+    of = f"{size['candidates']} candidates, {size['queries']} queries"
+    title = f"vocabulary {size['vocabulary']:,}, {of}, batches by {size['order']}\n"
     lines = [title, line(head), line(["---"] * len(head))]
     for each in found["rows"]:
         beside = f"distance {each['distance']:.0e}" if "distance" in each else ""

@@ -4,10 +4,11 @@ Knows nothing of assay or its peers: it is read in an environment of theirs and 
 with a base model, a LoRA adapter for it, and `rows.json`: for candidates and queries their `input_ids` and
 `labels` (-100 where nothing is learned), and `batches`, lists of row numbers. A contender is called as
 
-    python with_somebody.py FIXTURE dots|ekfac RESULT
+    python with_somebody.py FIXTURE dots|given|ekfac RESULT
 
 and leaves RESULT/measured.json (seconds of each stage, peak memory) and RESULT/scores.npy, (candidates,
-queries). Importing, reading the model and a warm-up are outside the clock.
+queries). "given" is "dots" in the fixture's own batches. Importing, reading the model and a warm-up are
+outside the clock.
 """
 
 import argparse
@@ -88,7 +89,7 @@ class Call:
     def read(cls) -> "Call":
         parser = argparse.ArgumentParser()
         parser.add_argument("fixture", type=Path)
-        parser.add_argument("work", choices=["dots", "ekfac"])
+        parser.add_argument("work", choices=["dots", "given", "ekfac"])
         parser.add_argument("result", type=Path)
         return cls(**vars(parser.parse_args()))
 

@@ -1,9 +1,13 @@
 """assay's part in the comparison: what `assay score` runs for `graddot` and `ekfac`, with the stages timed.
 
-"dots" holds the gradients of the queries and lets the candidates pass. "ekfac" takes covariances,
+"dots" holds the gradients of the queries and lets the candidates pass; so does "given", in the batches of
+the fixture in place of assay's own. "ekfac" takes covariances,
 eigenvectors and moments over the candidates, holds H⁻¹g of the queries and lets the candidates pass. The
 curvature is written to disk, as `assay score` does it and its peers do.
 """
+
+import sys
+from collections.abc import Sequence
 
 import numpy as np
 from peft import PeftModel
@@ -30,6 +34,8 @@ def main() -> None:
     call, clock = Call.read(), Clock()
     model = call.model()
     candidates, queries = call.groups()
+    if call.work == "given":
+        keep_batches(candidates, candidates.first(2), queries)
     scored(model, candidates.first(2), queries, Clock())
     transform = None
     if call.work == "ekfac":
@@ -39,6 +45,16 @@ def main() -> None:
             save_curvature(call.result / "curvature.safetensors", found, "benchmark")
         transform = found.inverse()
     call.leave(clock, scored(model, candidates, queries, clock, transform))
+
+
+def keep_batches(*groups: Group) -> None:
+    """Let assay take these groups in the batches that they came with."""
+    known = {tuple(len(row["input_ids"]) for row in group.rows): group.batches for group in groups}
+
+    def as_given(lengths: Sequence[int], budget: int) -> list[list[int]]:
+        return known[tuple(lengths)]
+
+    sys.modules["assay.gradients.views"].__dict__["token_budget_batches"] = as_given
 
 
 def tokens(group: Group) -> list[Tokens]:

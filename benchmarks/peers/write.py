@@ -1,7 +1,8 @@
 """Writes the fixture of the comparison to a folder: base model, adapter, rows and batches (see `stored.py`).
 
-The model and rows are those of `benchmarks/fixture.py`; batches are filled as assay fills them. A tokenizer
-of two words is written beside the model, as Bergson asks for one; nothing is tokenized with it.
+The model and rows are those of `benchmarks/fixture.py`; batches are filled by length, as assay fills them, or
+in the order in which the rows come. A tokenizer of two words is written beside the model, as Bergson asks for
+one; nothing is tokenized with it.
 """
 
 import json
@@ -30,10 +31,11 @@ class Size:
     queries: int = 12
     hidden: int = 512
     layers: int = 8
+    order: str = "length"
 
     @property
     def name(self) -> str:
-        return f"{self.vocabulary}-{self.candidates}-{self.queries}-{self.hidden}-{self.layers}"
+        return f"{self.vocabulary}-{self.candidates}-{self.queries}-{self.hidden}-{self.layers}-{self.order}"
 
 
 def write(folder: Path, size: Size) -> Path:
@@ -50,14 +52,14 @@ def write(folder: Path, size: Size) -> Path:
     model.peft_config["default"].base_model_name_or_path = str(path / "base")
     model.save_pretrained(path / "adapter")
     groups = {
-        "candidates": group(fixture.examples(size.candidates, 0, size.vocabulary)),
-        "queries": group(fixture.examples(size.queries, 1, size.vocabulary)),
+        "candidates": group(fixture.examples(size.candidates, 0, size.vocabulary), size.order),
+        "queries": group(fixture.examples(size.queries, 1, size.vocabulary), size.order),
     }
     (path / "rows.json").write_text(json.dumps(groups))
     return path
 
 
-def group(examples: list[Tokens]) -> dict:
+def group(examples: list[Tokens], order: str) -> dict:
     rows = [
         {
             "input_ids": one.input_ids.tolist(),
@@ -68,4 +70,5 @@ def group(examples: list[Tokens]) -> dict:
         }
         for one in examples
     ]
-    return {"rows": rows, "batches": token_budget_batches([len(one) for one in examples], TOKEN_BUDGET)}
+    fill = fixture.arrival_batches if order == "arrival" else token_budget_batches
+    return {"rows": rows, "batches": fill([len(one) for one in examples], TOKEN_BUDGET)}
