@@ -37,7 +37,7 @@ def hidden_features(
     head = split(model)
     device = next(model.parameters()).device
     found: dict[Pooling, Float[np.ndarray, "n h"]] = {}
-    with torch.no_grad(), _evaluating(model):
+    with torch.no_grad(), evaluating(model):
         for rows in token_budget_batches([len(example) for example in tokens], token_budget):
             batch = [tokens[row] for row in rows]
             padded = pad(batch)
@@ -79,7 +79,7 @@ def _unit(batch: Sequence[Tokens], features: Float[Tensor, "n h"]) -> Float[Tens
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Dropout off, and every module's mode as it was afterwards."""
     before = [(module, module.training) for module in model.modules()]
     model.eval()

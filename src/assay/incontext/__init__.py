@@ -1,0 +1,1 @@
+"""In-context influence: what a demonstration does for other examples, by forward passes. Knows no files."""
