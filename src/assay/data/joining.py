@@ -21,7 +21,7 @@ from assay.data.render import Rendering, tokenize
 from assay.data.texts import common_prefix, counted
 from assay.errors import DataError
 
-QUESTION, ANSWER = "Zq1X", "Kw7J"
+QUESTION, ANSWER = "Vb5R", "Hd3M"
 SENTINEL: tuple[Turn, Turn] = (
     {"role": "user", "content": QUESTION},
     {"role": "assistant", "content": ANSWER},
@@ -132,8 +132,9 @@ class Joining:
             np.asarray(self._tokenizer(text, add_special_tokens=False)["input_ids"], dtype=np.int64)
             for text in ("a", "a" + BLANK_LINE)
         )
-        added = both[len(word) :] if (both[: len(word)] == word).all() else both[:0]
-        return added[added != self._tokenizer.unk_token_id]
+        added = both[len(word) :] if np.array_equal(both[: len(word)], word) else both[:0]
+        known: np.ndarray = added[added != self._tokenizer.unk_token_id]
+        return known
 
     def _following(self, chat: Chat, cut: _Cut, scored: Tokens, most: int | None) -> Tokens:
         found = _following(chat, cut)

@@ -74,14 +74,15 @@ def mean_nll(
     head, device = split(model), next(model.parameters()).device
     nll = np.full(len(tokens), np.nan)
     reason = np.array([ahead(one.weights[1:], len(one), context) for one in tokens], dtype=np.int8)
-    rows = np.flatnonzero(reason == Reason.MEASURED)
+    fitting = np.flatnonzero(reason == Reason.MEASURED).tolist()
     with torch.no_grad(), evaluating(model):
-        for places in token_budget_batches([len(tokens[row]) for row in rows], token_budget):
-            batch = Batch.of([tokens[row] for row in rows[places]], device)
+        for places in token_budget_batches([len(tokens[row]) for row in fitting], token_budget):
+            rows = [fitting[place] for place in places]
+            batch = Batch.of([tokens[row] for row in rows], device)
             with only_needed(last_mlp(head.backbone), batch.weights[:, 1:] != 0):
                 hidden = last_hidden(head, batch.read)
             owner, targets, weights, predicting = learned(batch, hidden)
-            nll[rows[places]] = means(head, predicting, targets, weights, owner, len(batch))
+            nll[rows] = means(head, predicting, targets, weights, owner, len(batch))
     reason[(reason == Reason.MEASURED) & ~np.isfinite(nll)] = Reason.NOT_FINITE
     nll[reason != Reason.MEASURED] = np.nan
     return Nll(nll, reason)
@@ -106,8 +107,8 @@ def means(
     if type(head.projection) is nn.Linear:
         losses = frozen_loss(head, hidden, targets, weights, gradient=False)[0]
     else:
-        parts = zip(hidden.split(ROWS), targets.split(ROWS), weights.split(ROWS), strict=True)
-        losses = torch.cat([trained_loss(head, *part) for part in parts])
+        parts = [slice(start, start + ROWS) for start in range(0, len(targets), ROWS)]
+        losses = torch.cat([trained_loss(head, hidden[part], targets[part], weights[part]) for part in parts])
     mean = by_owner(losses, owner, examples) / by_owner(weights, owner, examples)
     found: np.ndarray = mean.cpu().numpy()
     return found
