@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from assay.errors import ConfigError, NumericsError
+from assay.methods import in_context
 from assay.methods.table import METHODS, Measure, Measured, Method, method_named
 from tests.methods.measurements import measured, rows
 
@@ -26,6 +27,7 @@ BY_PAIR = {
     "bm25": lambda m, z, q: m.dot[z, q],
     "rds": lambda m, z, q: m.dot[z, q],
     "embedding": lambda m, z, q: m.dot[z, q],
+    "nuggets": lambda m, z, q: float(m.context.shown[z, q] < m.context.query_given[z, q]),
 }
 BY_CANDIDATE = {
     "self_influence": lambda m, z: m.sqnorm[z],
@@ -34,8 +36,9 @@ BY_CANDIDATE = {
     "ppl_top": lambda m, z: m.loss[z] / m.tokens[z],
     "length": lambda m, z: m.tokens[z],
 }
-OTHERS = {"ppl_mid", "random", "random_balanced"}
-"""Have tests of their own: their scores depend on the whole pool, or on a draw."""
+OTHERS = {"ppl_mid", "random", "random_balanced"} | {row.name for row in in_context.ROWS} - {"nuggets"}
+"""Have tests of their own: their scores depend on the whole pool, on a draw, or on queries of their own."""
+FORWARD = (None, "loss", "rds", "embedding", "bm25", *(row.measure for row in in_context.ROWS))
 
 
 @pytest.mark.parametrize("name", BY_PAIR)
@@ -64,7 +67,7 @@ def test_every_row_is_tested_against_its_formula() -> None:
 def test_a_row_is_complete(row: Method) -> None:
     for field in fields(Method):
         value = getattr(row, field.name)
-        assert value or field.name in ("measure", "per_query"), field.name
+        assert value or field.name in ("measure", "per_query", "by_candidate"), field.name
         if isinstance(value, str):
             assert value == value.strip()
             assert "  " not in value
@@ -79,7 +82,7 @@ def test_a_row_asks_for_what_it_needs(row: Method) -> None:
     assert ("learning rates" in row.needs) == (row.weight != "one") == (row.checkpoints == "all")
     assert ("checkpoint" in row.needs) == (row.checkpoints != "none")
     assert ("optimizer.pt" in row.needs) == (row.measure in ("adam", "adam_exact"))
-    assert ("backward" in row.cost) == (row.measure not in (None, "loss", "rds", "embedding", "bm25"))
+    assert ("backward" in row.cost) == (row.measure not in FORWARD)
     assert row.per_query or row.aggregate == "mean"
 
 
@@ -89,7 +92,7 @@ def test_names_titles_and_formulas_of_rows_differ() -> None:
     assert len({(row.formula, row.checkpoints) for row in METHODS.values()}) == len(METHODS)
 
 
-@pytest.mark.parametrize("name", BY_PAIR)
+@pytest.mark.parametrize("name", [row.name for row in METHODS.values() if row.per_query or row.by_candidate])
 def test_blocks_of_a_pool_score_as_the_whole_pool_does(name: str) -> None:
     m = measured(n=30)
     score = METHODS[name].score
@@ -152,7 +155,7 @@ def test_a_misspelt_method_is_answered_with_the_nearest(asked: str, offered: str
 
 
 def test_an_unknown_method_is_answered_with_all_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"choose one of graddot, .*embedding\."):
+    with pytest.raises(ConfigError, match=r"choose one of graddot, .*complexity\."):
         method_named("???")
     assert method_named("ekfac") is METHODS["ekfac"]
 

@@ -14,7 +14,7 @@ import assay
 from assay.data.answers import Answer
 from assay.data.prompts import Prompt
 from assay.errors import AssayError, ConfigError, DataError
-from assay.runs.scores.run import COMPARED, Scores
+from assay.runs.scores.run import COMPARED, DIFFICULTY, Scores
 from assay.runs.selecting import Selection
 from assay.runs.selecting_columns import BESIDE
 from assay.runs.selecting_config import SelectConfig, select_config
@@ -286,14 +286,14 @@ def test_hidden_states_that_cannot_be_read_are_refused(scores: Scores, tmp_path:
 
 
 def test_what_was_scored_unasked_decides_only_where_it_is_named_or_alone(lab: Lab, tmp_path: Path) -> None:
-    assert COMPARED.name == BESIDE
+    assert (COMPARED.name, DIFFICULTY.name) == BESIDE
     folder = tmp_path / "scores"
     scores = assay.score(lab.run, method="graddot", candidates=lab.base, queries=lab.queries, out=folder)
-    assert {one.method for one in scores.aggregates} == {"graddot", BESIDE}
+    assert {one.method for one in scores.aggregates} == {"graddot", COMPARED.name}
     assert assay.select(scores, rule="top", budget="50%").result.order == "graddot"
-    assert assay.select(scores, rule="top", budget="50%", method=BESIDE).result.order == BESIDE
-    assay.score(lab.run, method=BESIDE, candidates=lab.base, queries=lab.queries, out=folder)
-    assert assay.select(scores, rule="top", budget="50%").result.order == BESIDE
+    assert assay.select(scores, rule="top", budget="50%", method="minus_loss").result.order == "minus_loss"
+    assay.score(lab.run, method="minus_loss", candidates=lab.base, queries=lab.queries, out=folder)
+    assert assay.select(scores, rule="top", budget="50%").result.order == "minus_loss"
 
 
 def test_one_candidate_can_be_kept_and_nothing_else_done(lab: Lab, tmp_path: Path) -> None:

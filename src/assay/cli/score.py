@@ -38,6 +38,7 @@ from assay.errors import ConfigError
 from assay.runs.names import named_files
 
 METHOD = "How a method computes"
+CONTEXT = "How influence in context is measured"
 ANSWERS = "Query sets from two models' own answers"
 
 
@@ -114,6 +115,40 @@ def score(
         bool | None,
         typer.Option("--exact", rich_help_panel=METHOD, help="LESS as its authors' code computes it."),
     ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            metavar="hidden|NAME",
+            rich_help_panel=CONTEXT,
+            help="Where prompts lie: the model's hidden states, or a sentence-transformers model (hidden).",
+        ),
+    ] = None,
+    complexity: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ifd|length|MODEL",
+            rich_help_panel=CONTEXT,
+            help="How complex a candidate is: IFD, learned tokens, or a DEITA scorer (ifd).",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", rich_help_panel=CONTEXT, help="Nearest prompts to choose queries from (32)."
+        ),
+    ] = None,
+    clusters: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=CONTEXT, help="Queries of each candidate (5)."),
+    ] = None,
+    departure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="positive-only|failed-as-zero",
+            rich_help_panel=CONTEXT,
+            help="Score as the public code of wici does; repeatable (none).",
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(metavar="N", rich_help_panel=METHOD, help="Of all that is drawn (0).")
     ] = None,
@@ -163,7 +198,7 @@ def score(
         ("candidates", "--candidates FILE"),
         ("out", "--out FOLDER"),
     ):
-        if not given.get(name):
+        if not given.get(name) and not (name == "checkpoints" and given.get("base_model")):
             raise ConfigError(f"Give {option}.")
     folder = given.pop("out")
     given["methods"] = given.pop("method")

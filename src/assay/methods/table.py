@@ -1,15 +1,22 @@
-"""The table of scoring methods: one row per method, gradient methods first, baselines after."""
+"""The table of scoring methods: by gradients, baselines, in context."""
 
 from difflib import get_close_matches
 
 from assay.errors import ConfigError
-from assay.methods import by_gradient, by_likelihood, by_likeness, yardsticks
-from assay.methods.method import Aggregate, Measure, Measured, Method
+from assay.methods import by_gradient, by_likelihood, by_likeness, in_context, yardsticks
+from assay.methods.method import Aggregate, InContext, Measure, Measured, Method
 
-__all__ = ["METHODS", "Aggregate", "Measure", "Measured", "Method", "method_named"]
+__all__ = ["METHODS", "Aggregate", "InContext", "Measure", "Measured", "Method", "method_named"]
 
 METHODS: dict[str, Method] = {
-    row.name: row for row in (*by_gradient.ROWS, *by_likelihood.ROWS, *yardsticks.ROWS, *by_likeness.ROWS)
+    row.name: row
+    for row in (
+        *by_gradient.ROWS,
+        *by_likelihood.ROWS,
+        *yardsticks.ROWS,
+        *by_likeness.ROWS,
+        *in_context.ROWS,
+    )
 }
 
 

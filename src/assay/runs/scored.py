@@ -16,6 +16,7 @@ from assay.data.rows import first_line
 from assay.errors import ConfigError, DataError
 from assay.files import read_json
 from assay.runs.candidate_texts import CandidateTexts
+from assay.runs.scores.store import PROMPTS
 from assay.runs.scores.tables import AGGREGATES, ALL, SCORES
 from assay.selection.result import Pool
 
@@ -93,7 +94,12 @@ class Scored:
         )
 
     def embeddings(self, kinds: Sequence[str] = ("embedding", "rds")) -> Float[np.ndarray, "n d"] | None:
-        """Features of the candidates at unit length, of the first of these methods that was scored."""
+        """Features of the candidates at unit length: of their prompts where a scoring in context placed them
+        (on disk), else of the first of these methods that was scored."""
+        for path in sorted((self.folder / PROMPTS).glob("*.npy")):
+            features = np.load(path, mmap_mode="r")
+            if len(features) == len(self.pool):
+                return np.asanyarray(features)
         for kind in kinds:
             for folder in sorted((self.folder / "measures").glob(f"*/{kind}")):
                 parts = [_features(path) for path in sorted(folder.glob("[0-9]*.safetensors"))]

@@ -12,8 +12,8 @@ from assay.runs.scores.config import CORRECT, INCORRECT
 from assay.runs.selecting_config import SelectConfig
 from assay.selection.rules import Columns, Rule
 
-BESIDE = "minus_loss"
-"""What every pass by gradients scores unasked, to compare with; it decides where it is named or alone."""
+BESIDE = ("minus_loss", "ifd")
+"""What passes by gradients and in context score unasked, to compare with; decides where named or alone."""
 
 
 def method_of(scored: Scored, rule: Rule, wanted: str | None) -> str:
@@ -34,7 +34,7 @@ def method_of(scored: Scored, rule: Rule, wanted: str | None) -> str:
             f"--method {wanted}: it asks no queries, and {rule.name} goes by scores of queries; take "
             f"{' or '.join(fit)}."
         )
-    asked = [name for name in fit if name != BESIDE] or fit
+    asked = [name for name in fit if name not in BESIDE] or fit
     if wanted is None and len(asked) > 1:
         raise ConfigError(f"Several methods were scored; name one with --method: {', '.join(fit)}.")
     return wanted or asked[0]

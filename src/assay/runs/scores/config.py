@@ -8,7 +8,14 @@ from pydantic import Field, model_validator
 from assay.errors import ConfigError
 from assay.methods.table import METHODS, Method, method_named
 from assay.runs.config import MeasureConfig, SetConfig, checked_settings
-from assay.runs.scores.needs import CURVATURES, measure_of, meets_queries
+from assay.runs.scores.needs import (
+    COMPLEXITY,
+    CURVATURES,
+    IN_CONTEXT,
+    measure_of,
+    meets_queries,
+    options_in_context,
+)
 
 CORRECT, INCORRECT = "correct", "incorrect"
 """Names of the query sets that are made from two models' own answers."""
@@ -24,6 +31,11 @@ class ScoreConfig(MeasureConfig):
     parameter: "auto" keeps all unless memory is short. `factor_examples` is how many candidates the
     curvature is fitted on (None: all), `damping` its share of the mean eigenvalue. `exact` computes LESS
     as its authors' code does.
+
+    In context: `embeddings` of prompts are "hidden" states of the model, or a sentence-transformers model by
+    name; `complexity` is "ifd", "length", or a scorer model by name; a candidate's queries are the most
+    complex of `clusters` clusters of its `neighbours` nearest; `departure` names what the public code does
+    otherwise. `checkpoints` may be left out where `base_model` names a model to score with as it is.
     """
 
     checkpoints: str
@@ -45,6 +57,11 @@ class ScoreConfig(MeasureConfig):
     factor_examples: int | None = Field(default=None, ge=1)
     damping: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     exact: bool = False
+    embeddings: str = "hidden"
+    complexity: str = "ifd"
+    neighbours: int = Field(default=32, ge=1)
+    clusters: int = Field(default=5, ge=1)
+    departure: list[Literal["positive-only", "failed-as-zero"]] = Field(default_factory=list)
     seed: int = 0
 
     @model_validator(mode="before")
@@ -54,6 +71,8 @@ class ScoreConfig(MeasureConfig):
         if not isinstance(values, dict):
             return values
         values = dict(values)
+        if values.get("checkpoints") is None and values.get("base_model") is not None:
+            values["checkpoints"] = values.pop("base_model")
         for key in ("candidates", "questions"):
             found = values.get(key)
             if found is not None:
@@ -72,6 +91,8 @@ class ScoreConfig(MeasureConfig):
             raise ValueError("methods: name at least one (--method NAME; `assay methods` lists them)")
         if twice := {name for name in self.methods if self.methods.count(name) > 1}:
             raise ValueError(f"methods: {sorted(twice)[0]!r} is given twice")
+        if self.neighbours < self.clusters:
+            raise ValueError(f"neighbours: give one or more for each of the {self.clusters} clusters")
         if isinstance(self.project, int) and self.project < 1:
             raise ValueError("project: give auto, off, or a number from 1")
         for name in (CORRECT, INCORRECT):
@@ -112,12 +133,26 @@ def _refuse_unread(config: ScoreConfig, rows: Sequence[Method], options: Collect
         (("exact",), any(row.name == "less" for row in rows), "the method less"),
         (("damping", "factor_examples"), curved, "a method by curvature (ekfac, kfac, diagonal, self_ekfac)"),
         (("project", "projection", "memory_gb"), held, "a method that compares gradients with queries"),
+        (
+            ("departure",),
+            bool(measures & {*IN_CONTEXT} - {COMPLEXITY}),
+            "a method in context (wici, ici, ifd, nuggets)",
+        ),
+        *(
+            ((name,), name in options_in_context(measures), f"a method in context ({methods})")
+            for name, methods in (
+                ("embeddings", "wici, ici, wici_nearest"),
+                ("complexity", "wici, ici, wici_nearest, complexity"),
+                ("neighbours", "wici, ici"),
+                ("clusters", "wici, ici, wici_nearest"),
+            )
+        ),
         (("incorrect", "answers", "max_new_tokens"), bool(config.questions), "questions (--questions FILE)"),
         (("query_loss_on",), asked, "queries (--queries FILE)"),
     )
     for names, there, reader in readers:
         for name in names:
-            given = name in config.model_fields_set and getattr(config, name) not in (None, False)
+            given = name in config.model_fields_set and getattr(config, name) not in (None, False, [])
             if given and not there:
                 shown = f"--{name}".replace("_", "-") if name in options else name
                 raise ConfigError(f"{shown} needs {reader} and would change nothing here; leave it out.")

@@ -6,9 +6,9 @@ Says what is to come, then calls the passes. Knows nothing of methods or of what
 from collections.abc import Callable, Mapping, Sequence
 
 from assay.models.trajectory import Checkpoint
-from assay.runs.scores import ahead, by_gradients, forward
+from assay.runs.scores import ahead, by_gradients, forward, in_context
 from assay.runs.scores.measuring import Measuring, Missing, lacking
-from assay.runs.scores.needs import BY_GRADIENTS, BY_HIDDEN_STATES, BY_WORDS, LOSS
+from assay.runs.scores.needs import BY_GRADIENTS, BY_HIDDEN_STATES, BY_WORDS, IN_CONTEXT, LOSS
 
 Pass = Callable[[Measuring, Checkpoint, Missing, str], None]
 
@@ -16,6 +16,7 @@ FORWARD: tuple[tuple[tuple[str, ...], Pass], ...] = (
     ((LOSS,), forward.losses),
     (BY_HIDDEN_STATES, forward.hidden_states),
     (BY_WORDS, forward.words),
+    (IN_CONTEXT, in_context.in_context),
 )
 """Kinds of measures that need no gradient, and the pass that gives them."""
 
@@ -55,7 +56,7 @@ def _prepare(run: Measuring, wanted: Mapping[Checkpoint, Sequence[str]]) -> None
         if kinds == (LOSS,):  # a pass by gradients gives these, too
             coming = {one: _without(mine, gradients.get(one, {})) for one, mine in coming.items()}
         if some := {one: mine for one, mine in coming.items() if mine}:
-            forward.prepare(run, kinds, some)
+            (in_context if kinds == IN_CONTEXT else forward).prepare(run, kinds, some)
 
 
 def _without(missing: Missing, others: Missing) -> Missing:

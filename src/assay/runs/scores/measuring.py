@@ -16,7 +16,17 @@ from assay.models.trajectory import Checkpoint
 from assay.progress import Progress
 from assay.runs.lookahead.optimizer import optimizer_digest
 from assay.runs.scores.config import ScoreConfig
-from assay.runs.scores.needs import BY_GRADIENTS, CURVATURES, MOMENTS, meets_queries
+from assay.runs.scores.joined import JoinedPool
+from assay.runs.scores.models_named import NAMING_MODELS, model_digest
+from assay.runs.scores.needs import (
+    BY_GRADIENTS,
+    CURVATURES,
+    IN_CONTEXT,
+    MOMENTS,
+    ON_ANCHORS,
+    meets_queries,
+    options_in_context,
+)
 from assay.runs.scores.pool_index import PoolIndex
 from assay.runs.scores.projecting import Choice, choice_of
 from assay.runs.scores.queries import Queries
@@ -30,7 +40,8 @@ Missing = Mapping[int, tuple[str, ...]]
 class Measuring:
     """A scoring whose data and model have been read without error; `say` tells a person a sentence.
 
-    `settings` are what every measure depends on. `marks` are the fingerprints that were needed so far.
+    `settings` are what every measure depends on, `joined` are the candidates as demonstrations where some
+    measure needs them. `marks` are the fingerprints that were needed so far.
     """
 
     config: ScoreConfig
@@ -41,6 +52,7 @@ class Measuring:
     settings: Mapping[str, Any]
     progress: Progress
     say: Callable[..., None]
+    joined: JoinedPool | None = None
     marks: dict[tuple[Checkpoint, str], str] = field(default_factory=dict)
 
     @property
@@ -61,7 +73,10 @@ class Measuring:
         return self._read(checkpoint, measure, shard)
 
     def of_queries(self, checkpoint: Checkpoint, measure: str) -> dict[str, np.ndarray]:
-        """Losses and squared norms of the queries, under measures by gradients; nothing under others."""
+        """What was measured of the queries: losses and squared norms under measures by gradients, their
+        perplexities where candidates stand before them, nothing under others."""
+        if measure == ON_ANCHORS:
+            return self._read(checkpoint, measure, QUERIES)
         return self._read(checkpoint, "gradient", QUERIES) if measure in BY_GRADIENTS else {}
 
     def missing(self, checkpoint: Checkpoint, measures: Sequence[str]) -> dict[int, tuple[str, ...]]:
@@ -115,6 +130,12 @@ class Measuring:
             choice = self.choice
             assert choice is not None, "it is not decided yet whether gradients are projected"
             options["projection"] = choice.projection and asdict(choice.projection)
+        for name in options_in_context([measure]):
+            options[name] = getattr(self.config, name)
+            if name in NAMING_MODELS:
+                options[f"{name} digest"] = model_digest(options[name])
+        if measure in IN_CONTEXT:
+            options["files"] = self.pool.fingerprint
         return options
 
     def _read(self, checkpoint: Checkpoint, measure: str, shard: int | str) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """What has to be measured for a choice of methods: which measure at which checkpoints. Computes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from assay.errors import ConfigError
@@ -14,11 +14,43 @@ BY_GRADIENTS = ("gradient", *MOMENTS, *CURVATURES, *(f"{name}_self" for name in 
 BY_HIDDEN_STATES = ("rds", "embedding")
 BY_WORDS = ("bm25",)
 LOSS = "loss"
+DIFFICULTY, COMPLEXITY, PROMPT = "ifd", "complexity", "prompt"
+ON_OWN_QUERIES = ("in_context", "in_context_nearest")
+ON_ANCHORS = "shown"
+IN_CONTEXT = (DIFFICULTY, COMPLEXITY, PROMPT, *ON_OWN_QUERIES, ON_ANCHORS)
+"""In an order in which each finds what it needs of the others."""
+JOINED = (*ON_OWN_QUERIES, ON_ANCHORS)
+"""Those for which candidates stand before queries."""
 
 
 def meets_queries(measure: str) -> bool:
     """Whether candidates' gradients meet those of queries in a measure, where there are queries."""
     return measure in BY_GRADIENTS and not measure.endswith("_self")
+
+
+def options_in_context(measures: Collection[str]) -> tuple[str, ...]:
+    """The settings that some of these measures in context depend on."""
+    found: tuple[str, ...] = ()
+    if {PROMPT, *ON_OWN_QUERIES} & {*measures}:
+        found += ("embeddings",)
+    if {COMPLEXITY, *ON_OWN_QUERIES} & {*measures}:
+        found += ("complexity",)
+    if {*ON_OWN_QUERIES} & {*measures}:
+        found += ("clusters",)
+    if ON_OWN_QUERIES[0] in measures:
+        found += ("neighbours",)
+    return found
+
+
+def with_needed(measures: Sequence[str], complexity: str) -> tuple[str, ...]:
+    """Measures, and those that they are made from; `complexity` is where that of a candidate comes from."""
+    found = {*measures}
+    if found & {*ON_OWN_QUERIES}:
+        found |= {DIFFICULTY, COMPLEXITY, PROMPT}
+    if COMPLEXITY in found and complexity == DIFFICULTY:
+        found.add(DIFFICULTY)
+    others = [measure for measure in measures if measure not in IN_CONTEXT]
+    return (*others, *(measure for measure in IN_CONTEXT if measure in found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +61,9 @@ class Step:
     weight: float
 
 
-def measures_of(rows: Sequence[Method], trajectory: Trajectory) -> dict[Checkpoint, tuple[str, ...]]:
+def measures_of(
+    rows: Sequence[Method], trajectory: Trajectory, complexity: str = DIFFICULTY
+) -> dict[Checkpoint, tuple[str, ...]]:
     """Measures by checkpoint, in the order of the trajectory; what needs no model stands with the last."""
     found: dict[Checkpoint, list[str]] = {one: [] for one in trajectory.checkpoints}
     for row in rows:
@@ -39,7 +73,7 @@ def measures_of(rows: Sequence[Method], trajectory: Trajectory) -> dict[Checkpoi
         for step in steps_of(row, trajectory):
             if measure not in found[step.checkpoint]:
                 found[step.checkpoint].append(measure)
-    return {one: tuple(measures) for one, measures in found.items() if measures}
+    return {one: with_needed(measures, complexity) for one, measures in found.items() if measures}
 
 
 def measure_of(row: Method) -> str | None:

@@ -38,7 +38,7 @@ from assay.runs.scores.pool_shards import (
 )
 from assay.runs.scores.pool_sources import read_whole, rows_about, stamps
 
-__all__ = ["PoolIndex", "PoolShard", "prepare_pool"]
+__all__ = ["PoolIndex", "PoolShard", "ids_as_written", "prepare_pool"]
 
 SHARD_TOKENS, SHARD_EXAMPLES = 200_000, 2_000
 """Where a shard ends, whichever comes first."""
@@ -116,7 +116,7 @@ def _outcomes(
     """Candidates and rejects of all files in order; sentences on each file are added to `notes` behind it."""
     labels = {} if tasks is None else read_mapping(tasks)
     labelled = 0
-    numbering = Numbering(lambda: _ids(sets, config))
+    numbering = Numbering(lambda: ids_as_written(sets, config))
     for entry in sets:
         stream = stream_examples(entry.file, **reading_options(entry, config), numbering=numbering)
         tokenizing = Tokenizing(tokenizer, **rendering)
@@ -147,7 +147,7 @@ def _outcomes(
         notes.append(f"{tasks}: none of its {counted(len(labels), 'id')} is the id of a candidate.")
 
 
-def _ids(sets: Sequence[SetConfig], config: DataConfig) -> Iterator[str]:
+def ids_as_written(sets: Sequence[SetConfig], config: DataConfig) -> Iterator[str]:
     """The ids of all candidates as they stand in the files."""
     lenient = config.model_copy(update={"on_bad_rows": "skip"})
     for entry in sets:

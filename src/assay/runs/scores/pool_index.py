@@ -82,6 +82,12 @@ class PoolIndex:
         """The task labels of a shard, parallel to its tokens."""
         return self._read(number)[1]
 
+    def contents(self) -> Iterator[str]:
+        """The content key of every candidate, in order."""
+        with pq.ParquetFile(self.table) as file:
+            for batch in file.iter_batches(columns=["content_key"]):
+                yield from batch.column(0).to_pylist()
+
     def with_contents(self, keys: Collection[str]) -> list[str]:
         """Ids of the candidates whose content key is one of `keys`: those that say what a query says."""
         return [name for _, name, _ in self._equal(keys)]

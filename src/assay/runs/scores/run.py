@@ -28,9 +28,11 @@ from assay.runs.folder import SETTINGS, require_writable
 from assay.runs.opening import open_session
 from assay.runs.scores.config import ScoreConfig
 from assay.runs.scores.flips import flipped_sets
+from assay.runs.scores.in_context_table import notes_in_context, write_pairs
+from assay.runs.scores.joined import prepare_joined
 from assay.runs.scores.measure import measure_all
 from assay.runs.scores.measuring import Measuring
-from assay.runs.scores.needs import BY_GRADIENTS, measures_of
+from assay.runs.scores.needs import BY_GRADIENTS, JOINED, ON_OWN_QUERIES, measures_of
 from assay.runs.scores.pool import prepare_pool
 from assay.runs.scores.pool_index import PoolIndex
 from assay.runs.scores.queries import Queries, read_query_sets, tokenise_queries
@@ -40,6 +42,8 @@ from assay.runs.scores.tables import Aggregate, Candidates
 
 COMPARED = method_named("minus_loss")
 """Comes for nothing with every pass by gradients at the last checkpoint, to compare a selection with."""
+DIFFICULTY = method_named("ifd")
+"""Comes for nothing with every pass over candidates as demonstrations."""
 
 
 SUMMARY = "scores.json"
@@ -94,7 +98,7 @@ def run_scores(
         include_base=bool(config.questions),
         allow_pickle=config.allow_pickle,
     )
-    wanted = measures_of(rows, trajectory)
+    wanted = measures_of(rows, trajectory, config.complexity)
     session = open_session(trajectory, config)
     say(*trajectory.notes)
     if warning := loss_on_warning(config.loss_on, trajectory.loss_on):
@@ -127,14 +131,25 @@ def run_scores(
     if all_rejects:
         write_rejects(out / "rejects.jsonl", all_rejects)
 
-    measuring = Measuring(config, session, pool, queries, out, settings, progress, say)
+    joined = None
+    if measures & {*JOINED}:
+        joined = prepare_joined(pool, config, session.tokenizer, longest, out / "joined", progress)
+        say(*joined.notes)
+    measuring = Measuring(config, session, pool, queries, out, settings, progress, say, joined)
     measure_all(measuring, wanted)
+    last = trajectory.checkpoints[-1]
+    say(*notes_in_context(measuring, last, wanted.get(last, ())))
     progress.note("Writing tables.")
     (out / SUMMARY).unlink(missing_ok=True)  # it says that the tables are finished
     candidates = Candidates.read(pool.table)
-    if any(measure in BY_GRADIENTS for measure in wanted.get(trajectory.checkpoints[-1], ())):
+    if any(measure in BY_GRADIENTS for measure in wanted.get(last, ())):
         rows += [] if COMPARED in rows else [COMPARED]
-    aggregates = score_all(measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed)
+    if measures & {*ON_OWN_QUERIES}:
+        rows += [] if DIFFICULTY in rows else [DIFFICULTY]
+    write_pairs(measuring, last, wanted.get(last, ()), candidates.ids)
+    aggregates = score_all(
+        measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed, config.departure
+    )
     about = _about(session, config, pool, queries, rows, everything, command, began)
     write_json(out / SUMMARY, {"about": about, "notes": notes, "settings": everything})
     return Scores(config, out, candidates, tuple(aggregates), tuple(notes), all_rejects, about)

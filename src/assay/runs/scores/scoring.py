@@ -14,6 +14,7 @@ from jaxtyping import Float
 from assay.methods.combine import over_queries
 from assay.methods.table import Measured, Method
 from assay.models.trajectory import Checkpoint, Trajectory
+from assay.runs.scores.in_context_table import in_context_of
 from assay.runs.scores.needs import Step, measure_of, steps_of
 from assay.runs.scores.queries import Column, Queries
 from assay.runs.scores.tables import (
@@ -52,9 +53,10 @@ def score_all(
     queries: Queries,
     out: Path,
     seed: int,
+    departures: Sequence[str] = (),
 ) -> list[Aggregate]:
     """Scores of every method into `out`, and their aggregates. `shards` are the pool's rows by shard."""
-    scorer = _Scorer(measures, candidates, shards, queries, out, seed)
+    scorer = _Scorer(measures, candidates, shards, queries, out, seed, frozenset(departures))
     aggregates: list[Aggregate] = []
 
     def pairs() -> Iterator[pa.Table]:
@@ -79,9 +81,10 @@ class _Scorer:
         queries: Queries,
         out: Path,
         seed: int,
+        departures: frozenset[str],
     ) -> None:
         self.measures, self.candidates, self.shards = measures, candidates, shards
-        self.queries, self.out, self.seed = queries, out, seed
+        self.queries, self.out, self.seed, self.departures = queries, out, seed, departures
         self.columns = queries.columns()
         self.ids = candidates.ids.to_pylist()
         self.tasks = candidates.tasks.to_pylist()
@@ -118,10 +121,14 @@ class _Scorer:
                 ranked.close()
 
     def alone(self, row: Method, steps: Sequence[Step]) -> Aggregate:
-        """A method without queries, on the whole pool at once."""
+        """A method without the user's queries: on the whole pool at once, or in blocks if it is the same."""
         measure = measure_of(row)
         total = np.zeros(len(self.candidates))
         for step in steps:
+            if row.by_candidate:
+                for part, values in self._blocks(row, step.checkpoint):
+                    total[part] += step.weight * values
+                continue
             arrays: dict[str, np.ndarray] = {}
             if measure is not None:
                 parts = [self.measures.of_shard(step.checkpoint, measure, i) for i in range(len(self.shards))]
@@ -154,6 +161,7 @@ class _Scorer:
             query_sqnorm=asked.get("sqnorm"),
             query_loss=asked.get("loss"),
             query_tokens=self.queries.lengths,
+            context=in_context_of(arrays, asked, self.departures),
             seed=self.seed,
         )
 

@@ -15,11 +15,12 @@ from assay.fingerprint import digest
 from assay.models.session import Session
 from assay.runs.folder import SETTINGS, refuse_others
 from assay.runs.scores.config import ScoreConfig
-from assay.runs.scores.needs import CURVATURES, meets_queries
+from assay.runs.scores.needs import CURVATURES, IN_CONTEXT, meets_queries, options_in_context
 from assay.runs.scores.queries import Queries
 
 OF_PROJECTIONS = ("project", "projection")
 OF_CURVATURES = ("damping", "factor_examples")
+OF_CONTEXTS = options_in_context(IN_CONTEXT)
 
 
 def settings_of(session: Session, queries: Queries, config: ScoreConfig) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def options_of(config: ScoreConfig, measures: Collection[str], queries: int) -> 
         names += OF_PROJECTIONS
     if any(measure.removesuffix("_self") in CURVATURES for measure in measures):
         names += OF_CURVATURES
+    names += options_in_context(measures)
     return {name: getattr(config, name) for name in names}
 
 
@@ -52,7 +54,7 @@ def settled(out: Path, settings: Mapping[str, Any], options: Mapping[str, Any]) 
     Raises ResumeError for a folder that was made with others, naming what differs.
     """
     theirs = _earlier(out)
-    kept = {name: theirs[name] for name in (*OF_PROJECTIONS, *OF_CURVATURES) if name in theirs}
+    kept = {name: theirs[name] for name in (*OF_PROJECTIONS, *OF_CURVATURES, *OF_CONTEXTS) if name in theirs}
     known = {name: value for name, value in options.items() if name in kept}
     refuse_others(out, {**settings, **kept, **known}, "scoring", before=("answers", "pool"))
     return {**settings, **kept, **options}

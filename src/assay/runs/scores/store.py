@@ -15,6 +15,8 @@ from assay.errors import ResumeError
 from assay.files import write_atomically
 
 QUERIES = "queries"
+PROMPTS = "prompts"
+"""Folder beside the store, with where the prompts of the whole pool lie: an array in .npy by checkpoint."""
 
 Arrays = Mapping[str, np.ndarray]
 

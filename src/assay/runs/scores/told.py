@@ -6,7 +6,9 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from assay.methods.table import method_named
 from assay.runs.scores.config import CORRECT, INCORRECT
+from assay.runs.scores.needs import ON_OWN_QUERIES
 from assay.runs.scores.run import Scores
 from assay.runs.scores.tables import Aggregate
 
@@ -31,13 +33,15 @@ def scores_told(done: Scores) -> Table:
 
 
 def next_command(done: Scores) -> str:
-    """A selection by the first method, as it can be typed: by its first query set, or by right and wrong
-    answers where the sets are those."""
+    """A selection by the first method, as it can be typed: by its first query set, by right and wrong answers
+    where the sets are those, or as the publication of in-context influence selects."""
     method = done.aggregates[0].method
     sets = list(dict.fromkeys(one.query_set for one in done.aggregates if one.method == method))
     by = ["--query-set", str(sets[0])] if len(sets) > 1 else []
-    rule = ["--rule", "combined"] if set(sets) == {CORRECT, INCORRECT} else [*by, "--rule", "top"]
     where = ["--scores", str(done.folder), "--method", method]
+    if method_named(method).measure in ON_OWN_QUERIES:
+        return shlex.join(["assay", "select", *where, "--rule", "diverse", "--budget", "10%"])
+    rule = ["--rule", "combined"] if set(sets) == {CORRECT, INCORRECT} else [*by, "--rule", "top"]
     return shlex.join(["assay", "select", *where, *rule, "--budget", "50%"])
 
 
