@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from chance import length_matched, oracle, randomly
-from peft.tuners.lora import LoraLayer
 from setting import (
     ALL_WRONG,
     BATCH,
@@ -25,7 +24,6 @@ from setting import (
     BUDGETS,
     FORMS,
     INFLUENCE,
-    MOST_TOKENS,
     PASSES,
     RUNS,
     SEEDS,
@@ -35,15 +33,11 @@ from setting import (
     tokens_of,
 )
 from torch import nn
+from training import ask, follow, start_over
 
-from assay.data.answers import judge
-from assay.data.example import Example, Tokens
-from assay.data.prompts import ends_of, prompts_of
+from assay.data.example import Tokens
 from assay.files import read_json, write_json
-from assay.gradients.coverage import trained_parameters
-from assay.lookahead.losses import answers
-from assay.lookahead.steps import mean_loss, take_steps
-from assay.models.generate import generate, own_ends
+from assay.lookahead.steps import mean_loss
 from assay.models.loading import load_tokenizer
 from assay.models.training import prepare_model
 from assay.streams import stream
@@ -74,14 +68,6 @@ def arms(part: str) -> list[Arm]:
     return [Arm("full", 100, 0), *chance, *matched, *rules]
 
 
-def start_over(model: nn.Module, seed: int) -> None:
-    """LoRA as it is before training: B = 0, A drawn by the seed."""
-    torch.manual_seed(seed)
-    for module in model.modules():
-        if isinstance(module, LoraLayer):
-            module.reset_lora_parameters("default", True)
-
-
 def train(model: nn.Module, pool: Sequence[Tokens], kept: Sequence[bool], seed: int | str) -> int:
     """Train from a fresh adapter on what is kept; returns the steps taken."""
     start_over(model, int(stream("pruning_world", "adapter", seed).integers(2**31)))
@@ -90,26 +76,8 @@ def train(model: nn.Module, pool: Sequence[Tokens], kept: Sequence[bool], seed: 
     for _ in range(PASSES):
         order = [i for i in rng.permutation(len(pool)).tolist() if kept[i]]
         steps += [mean_loss([pool[i] for i in order[at : at + BATCH]]) for at in range(0, len(order), BATCH)]
-    rule = recipe(0, int(sum(kept)))
-    assert rule.steps(0) == len(steps)
-    rates = [rule.rate(step, len(steps)) for step in range(len(steps))]
-    parameters = list(trained_parameters(model).values())
-    optimizer = torch.optim.AdamW(parameters, lr=rule.learning_rate, weight_decay=0.0)
-    take_steps(model, optimizer, steps, rates=rates, max_grad_norm=rule.max_grad_norm)
+    follow(model, recipe(0, int(sum(kept))), steps)
     return len(steps)
-
-
-def ask(model: nn.Module, test: Sequence[Example], tokens: Sequence[Tokens], tokenizer) -> dict[str, list]:
-    """Loss of the right completion, and whether the final answer that greedy decoding gives is right."""
-    prompts = prompts_of(test, tokenizer, render="chat", chat_template=None)
-    ends = sorted({*ends_of(prompts, tokenizer), *own_ends(model)})
-    said = generate(model, prompts, tokenizer, ends=ends, max_new_tokens=MOST_TOKENS)
-    right = [
-        not answer.cut_off and judge(answer.text, one.messages[-1].content, "normalised").right
-        for answer, one in zip(said, test, strict=True)
-    ]
-    losses = answers(model, tokens).losses
-    return {"right": [int(one) for one in right], "losses": [round(float(one), 6) for one in losses]}
 
 
 def chosen(

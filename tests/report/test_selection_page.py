@@ -12,7 +12,7 @@ from assay.report import selection_lines, write_selection_report
 from assay.report.charts.histogram import MOST_BARS, edges_of, histogram
 from assay.report.charts.limits import limits_of
 from assay.report.charts.scatter import Shade
-from assay.report.figures.selection import MOST_POINTS, thinned
+from assay.report.figures.noted import MOST_POINTS, thinned
 from assay.report.selections.deciding import others_of, sides_of
 from assay.report.selections.examples import groups_of
 from assay.report.selections.reasons import kinds_of

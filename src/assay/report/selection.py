@@ -13,6 +13,13 @@ from assay.report import frame, words
 from assay.report.figures.selection import SelectionFigures, draw_selection
 from assay.report.selections import told
 from assay.report.selections.deciding import Side, choosing, sides_of
+from assay.report.selections.demonstrations import (
+    demonstrations,
+    pairs_sentence,
+    signed,
+    signs,
+    spread_sentence,
+)
 from assay.report.selections.examples import groups_of
 from assay.report.selections.reasons import kinds_of
 from assay.report.selections.told import selection_lines
@@ -72,6 +79,7 @@ def render_selection(result: SelectionResult, figures: SelectionFigures) -> str:
         "path": words.path_label,
         "percent": told.percent,
         "choice": told.choice_name,
+        "signed": signed,
     }
     kinds, rest = kinds_of(result)
     sides = sides_of(result)
@@ -89,11 +97,25 @@ def render_selection(result: SelectionResult, figures: SelectionFigures) -> str:
         change=told.largest_change(result.drift) if result.drift else "",
         quantiles=QUANTILES,
         groups=[(one.title, [_card(result, i, sides) for i in one.candidates]) for one in groups_of(result)],
+        **_in_context(result),
         facts=frame.facts(about),
         about=frame.about_rows(about),
         command=frame.as_typed(about.get("command")),
         config=frame.as_typed(about.get("config")),
     )  # fmt: skip
+
+
+def _in_context(result: SelectionResult) -> dict[str, Any]:
+    """What the page says of in-context influence, where there is any."""
+    found = result.in_context
+    if found is None:
+        return {}
+    return {
+        "signs": signs(found),
+        "spread": spread_sentence(found.name, found.spread, len(result.pool)),
+        "pairs": pairs_sentence(found.pairs, found.left_out),
+        "demonstrations": demonstrations(result),
+    }
 
 
 def _mixes(result: SelectionResult) -> list[Mix]:

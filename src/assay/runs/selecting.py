@@ -20,6 +20,7 @@ from assay.runs.folder import require_writable
 from assay.runs.scored import read_scored
 from assay.runs.selecting_columns import columns_of, method_of
 from assay.runs.selecting_config import SelectConfig
+from assay.runs.selecting_in_context import influence_of
 from assay.runs.sources import sources_of
 from assay.selection.result import SelectionResult
 from assay.selection.rules import Options, rule_named
@@ -68,7 +69,8 @@ def run_selection(
     result = select(scored.pool, columns, config.rule, config.budget, options)
     about = {**scored.about, **result.about}
     about |= {"scored by": about.get("command"), "command": command, "method": method}
-    result = dataclasses.replace(result, about=about)
+    shown = influence_of(scored, result, columns, config.budget, options)
+    result = dataclasses.replace(result, about=about, in_context=shown)
     sources = sources_of(scores / "pool")
     written = write_back(
         kept_rows(result.pool.files, result.pool.rows, result.kept, result.weights),

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.selection.in_context import Influence
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pool:
@@ -107,7 +109,7 @@ class SelectionResult:
     `rule` is its name and `reading` the sentences that say exactly what it did. `scores` are named columns
     over the pool (NaN where a candidate has none); `order` names the one that decided. `reasons` has a clause
     for every candidate. `weights` (mean 1 over kept, 0 for dropped) are there on request. `drift` says what
-    else changed.
+    else changed, `in_context` what is known of demonstrations where they were scored.
     """
 
     pool: Pool
@@ -123,3 +125,4 @@ class SelectionResult:
     notes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
     drift: Drift | None = None
+    in_context: Influence | None = None

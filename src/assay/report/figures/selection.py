@@ -3,31 +3,23 @@
 Draws them; knows nothing of the page around them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from assay.report.charts.histogram import histogram
-from assay.report.charts.limits import Limits, limits_of
+from assay.report.charts.limits import limits_of
 from assay.report.charts.scatter import Shade, scatter
+from assay.report.figures.in_context import draw_in_context
+from assay.report.figures.noted import Noted, edges, spread, thinned, thinning
 from assay.report.figures.plan import WIDE, Figure, slug
 from assay.report.selections.deciding import Side, others_of, scored, sides_of
 from assay.report.svg import draw
-from assay.report.words import count, figure, label
+from assay.report.words import count, label
 from assay.selection.result import Region, SelectionResult
 
-MOST_POINTS = 1_500
 MOST_OTHERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A chart, and what has to be said below it."""
-
-    figure: Figure
-    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +33,27 @@ class SelectionFigures:
     others: tuple[Noted, ...]
     planes: tuple[Noted, ...]
     lengths: tuple[Noted, ...]
+    in_context: tuple[Noted, ...]
     left_out: int
 
     def all(self) -> Iterator[Figure]:
-        for part in (self.deciding, self.others, self.planes, self.lengths):
+        for part in (self.deciding, self.others, self.planes, self.lengths, self.in_context):
             for noted in part:
                 yield noted.figure
 
 
 def draw_selection(result: SelectionResult) -> SelectionFigures:
     """Draw everything. The same result gives the same drawings."""
-    sides, others = sides_of(result), others_of(result)
+    sides, in_context = sides_of(result), draw_in_context(result)
+    own = result.in_context.name if in_context and result.in_context is not None else None
+    others = [name for name in others_of(result) if name != own]
     tokens = result.pool.tokens.astype(np.float64)
     return SelectionFigures(
         deciding=tuple(_spreads(result, sides, "scores")),
         others=tuple(_spreads(result, [Side(name) for name in others[:MOST_OTHERS]], "other")),
         planes=tuple(_planes(result, sides)),
-        lengths=(_bars(result, tokens, Side("tokens"), "Completion lengths", "learned tokens", "lengths"),),
+        lengths=(spread(result, tokens, Side("tokens"), "Completion lengths", "learned tokens", "lengths"),),
+        in_context=in_context,
         left_out=len(others[MOST_OTHERS:]),
     )
 
@@ -68,33 +64,7 @@ def _spreads(result: SelectionResult, sides: Sequence[Side], stem: str) -> Itera
         values = result.scores[side.name]
         if scored(values).any():
             title = " · ".join(part for part in (side.symbols[0], label(side.name, 40)) if part)
-            yield _bars(result, values, side, title, "score", f"{stem}-{place}-{slug(side.name)}")
-
-
-def _bars(
-    result: SelectionResult, values: Float[np.ndarray, "n"], side: Side, title: str, unit: str, name: str
-) -> Noted:
-    known = scored(values)
-    thresholds = [] if side.score_at is None else [side.score_at]
-    limits = limits_of(values[known], thresholds)
-    specification = histogram(values[known], result.kept[known], limits, thresholds, title, unit, WIDE, 230)
-    said = f"{title}: {unit} of kept and dropped examples"
-    return Noted(Figure(name, said, draw(specification, name, said)), _tails(limits, int((~known).sum())))
-
-
-def _tails(limits: Limits, without: int) -> str:
-    """What a histogram holds in its outermost bars, and who is not in it."""
-    said = []
-    if limits.below:
-        ends = f"down to {figure(limits.least)}"
-        said.append(f"{count(limits.below, 'example')} below {figure(limits.low)} ({ends})")
-    if limits.above:
-        ends = f"up to {figure(limits.most)}"
-        said.append(f"{count(limits.above, 'example')} above {figure(limits.high)} ({ends})")
-    notes = [f"Long tails are cut: the outermost bars hold {' and '.join(said)}."] if said else []
-    if without:
-        notes.append(f"Not drawn: {count(without, 'example')} without a score.")
-    return " ".join(notes)
+            yield spread(result, values, side, title, "score", f"{stem}-{place}-{slug(side.name)}")
 
 
 def _planes(result: SelectionResult, sides: list[Side]) -> Iterator[Noted]:
@@ -149,8 +119,8 @@ def _plane(
     said = f"{title}: {axes[0]} across and {axes[1]} up, of kept and dropped examples"
     notes = (
         _shaded(result, x, y, shades),
-        _thinning(result, known, drawn),
-        _edges(limits, len(x) - len(known)),
+        thinning(result, known, drawn),
+        edges(limits, len(x) - len(known)),
     )
     return Noted(Figure(name, said, draw(specification, name, said)), " ".join(filter(None, notes)))
 
@@ -165,29 +135,3 @@ def _shaded(
     kept, outside = int((inside & result.kept).sum()), int((~inside & ~result.kept).sum())
     said = f"{count(int(inside.sum()), 'example')} in the shade, {kept:,} of them kept."
     return f"{said} Outside it, {outside:,} dropped by the other score." if outside else said
-
-
-def thinned(rows: Int[np.ndarray, "k"]) -> Int[np.ndarray, "j"]:
-    """All, or a fixed random part of them, in their order."""
-    if len(rows) <= MOST_POINTS:
-        return rows
-    return rows[np.sort(np.random.default_rng(0).permutation(len(rows))[:MOST_POINTS])]
-
-
-def _thinning(result: SelectionResult, known: Int[np.ndarray, "m"], drawn: Int[np.ndarray, "j"]) -> str:
-    there: Mapping[str, tuple[int, int]] = {
-        word: (int((result.kept[drawn] == keep).sum()), int((result.kept[known] == keep).sum()))
-        for word, keep in (("kept", True), ("dropped", False))
-    }
-    if len(drawn) == len(known):
-        return ""
-    parts = [f"{shown:,} of {all_:,} {word}" for word, (shown, all_) in there.items()]
-    return f"Drawn are {' and '.join(parts)}, the same random ones every time."
-
-
-def _edges(limits: tuple[Limits, Limits], without: int) -> str:
-    cut = "Long tails are cut: what lies beyond the frame stands at its edge."
-    said = [cut] if any(each.cuts for each in limits) else []
-    if without:
-        said.append(f"Not drawn: {count(without, 'example')} without both.")
-    return " ".join(said)

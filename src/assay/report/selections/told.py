@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from assay.report.selections.deciding import choosing, sides_of
+from assay.report.selections.demonstrations import in_context_lines
 from assay.report.words import count, label, listed, path_label
 from assay.selection.result import Drift, Overlap, SelectionResult, Share
 
@@ -89,4 +90,5 @@ def selection_lines(result: SelectionResult) -> list[str]:
         said.append(change)
     if result.overlaps and not result.kept.all():
         said.append(beside(result.overlaps))
+    said += in_context_lines(result)
     return [*said, *(label(one, 600) for one in result.notes)]
