@@ -79,3 +79,6 @@ def test_a_prompt_whose_states_are_not_finite_is_a_row_of_nan() -> None:
     sound[2].input_ids[0] = 60
     found = prompt_states(model, sound)
     assert np.isnan(found).all(axis=1).tolist() == [False, False, True, False]
+    with torch.no_grad():
+        model.get_submodule("model.norm").weight[3] = float("inf")
+    assert np.isnan(prompt_states(model, sound)).all()

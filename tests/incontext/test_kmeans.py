@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assay.incontext import kmeans
-from assay.incontext.kmeans import clusters, draws_of, objective
+from assay.incontext.kmeans import clusters, draws_of
 
 
 def sets(m: int, p: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -17,6 +17,11 @@ def sets(m: int, p: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 def ids(m: int) -> list[str]:
     return [f"z{i}" for i in range(m)]
+
+
+def spread(points: np.ndarray, found: np.ndarray) -> float:
+    """Σ_i ‖x_i − μ‖², μ the mean of the cluster of i."""
+    return sum(float(((points[found == k] - points[found == k].mean(axis=0)) ** 2).sum()) for k in set(found))
 
 
 def longhand(points: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
@@ -34,10 +39,21 @@ def longhand(points: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
     def squared(a: np.ndarray, b: np.ndarray) -> float:
         return float(((a - b) ** 2).sum())
 
+    def refilled(found: np.ndarray) -> np.ndarray:
+        for k in range(count):
+            if k not in found:
+                own = [
+                    squared(x, points[found == c].mean(axis=0)) for x, c in zip(points, found, strict=True)
+                ]
+                company = [(found == c).sum() > 1 for c in found]
+                found[max(np.flatnonzero(company), key=lambda i: round(own[i], 12))] = k
+        return found
+
     centres = [pick([1.0] * n, draws[0])]
     for share in draws[1:count]:
-        centres.append(pick([min(squared(x, points[c]) for c in centres) for x in points], share))
-    found = np.array([int(np.argmin([squared(x, points[c]) for c in centres])) for x in points])
+        far = [min(squared(x, points[c]) for c in centres) for x in points]
+        centres.append(pick(far if any(far) else [1.0] * n, share))
+    found = refilled(np.array([int(np.argmin([squared(x, points[c]) for c in centres])) for x in points]))
     for _ in range(100):
         means = [points[found == k].mean(axis=0) if (found == k).any() else None for k in range(count)]
         after = found.copy()
@@ -45,9 +61,9 @@ def longhand(points: np.ndarray, count: int, draws: np.ndarray) -> np.ndarray:
             distances = [np.inf if mean is None else squared(x, mean) for mean in means]
             if min(distances) < distances[found[i]] - 1e-12:
                 after[i] = int(np.argmin(distances))
+        after = refilled(after)
         if (after == found).all():
             return found
-        assert len(set(after)) == count
         found = after
     raise AssertionError
 
@@ -58,6 +74,15 @@ def test_clusters_are_those_of_lloyds_steps_on_the_points_themselves() -> None:
     found = clusters(products, np.ones((40, 16), dtype=bool), 4, draws)
     for one in range(40):
         np.testing.assert_array_equal(found[one], longhand(points[one], 4, draws[one]))
+
+
+@pytest.mark.parametrize(("side", "p", "width"), [(3, 9, 1), (4, 12, 2)])
+def test_ties_and_empty_clusters_go_as_they_do_longhand(side: int, p: int, width: int) -> None:
+    points = np.random.default_rng(0).integers(0, side, (60, p, width)).astype(np.float64)
+    draws = draws_of(ids(60), 5, seed=0)
+    found = clusters(points @ points.transpose(0, 2, 1), np.ones((60, p), dtype=bool), 5, draws)
+    for one in range(60):
+        np.testing.assert_array_equal(found[one], longhand(points[one], 5, draws[one]))
 
 
 def test_what_shares_a_batch_changes_no_cluster() -> None:
@@ -83,12 +108,13 @@ def test_points_that_are_not_there_play_no_part() -> None:
 
 
 def test_the_sum_of_squared_distances_never_rises(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, products = sets(60, 32, 3, seed=2)
+    points, products = sets(60, 32, 3, seed=2)
     there, draws = np.ones((60, 32), dtype=bool), draws_of(ids(60), 5, seed=1)
     heights = []
     for steps in range(12):
         monkeypatch.setattr(kmeans, "MOST_STEPS", steps)
-        heights.append(objective(products, clusters(products, there, 5, draws), 5))
+        found = clusters(products, there, 5, draws)
+        heights.append([spread(*one) for one in zip(points, found, strict=True)])
     falls = -np.diff(heights, axis=0)
     assert (falls >= -1e-9).all()
     assert falls[0].max() > 0.01

@@ -15,6 +15,8 @@ from assay.streams import stream
 
 GRID = 2.0**30
 MOST_STEPS = 100
+ROUNDING = 1e-12
+"""Squared distances that differ by less are equal."""
 NO_CLUSTER = -1
 
 
@@ -34,7 +36,7 @@ def clusters(
     """
     both = there[:, :, None] & there[:, None, :]
     rounded = np.where(both, np.round(np.where(both, products, 0.0) * GRID) / GRID, 0.0)
-    found = _filled(rounded, there, _seeded(rounded, there, count, draws), count)
+    found = _seeded(rounded, there, count, draws)
     for _ in range(MOST_STEPS):
         after = _filled(rounded, there, _moved(rounded, there, found, count), count)
         if np.array_equal(after, found):
@@ -48,13 +50,6 @@ def draws_of(ids: Sequence[str], count: int, seed: int) -> Float[np.ndarray, "m 
     return np.array([stream("k-means", seed, one).random(count) for one in ids]).reshape(len(ids), count)
 
 
-def objective(
-    products: Float[np.ndarray, "m p p"], found: Int[np.ndarray, "m p"], count: int
-) -> Float[np.ndarray, "m"]:
-    """Σ_i ‖x_i − μ_{C(i)}‖² of every set."""
-    return np.asarray(_own(_squared_distances(products, found, count), found).sum(axis=1))
-
-
 def _seeded(
     products: Float[np.ndarray, "m p p"],
     there: Bool[np.ndarray, "m p"],
@@ -64,20 +59,19 @@ def _seeded(
     """Every point with the nearest of the centres that k-means++ draws.
 
     The first is drawn evenly, each next one in proportion to the squared distance from the nearest so far; or
-    evenly from the rest where all of these lie on a centre.
+    evenly where all points lie on a centre.
     """
-    sets, everyone = np.arange(len(products)), there.astype(float)
+    sets, everyone = np.arange(len(products)), there.astype(np.float64)
     lengths = np.einsum("mpp->mp", products)
     nearest, found = np.full(there.shape, np.inf), np.full(there.shape, NO_CLUSTER)
-    left, weights = everyone.copy(), everyone
+    weights = everyone
     for cluster in range(count):
         centre = _drawn(weights, draws[:, cluster])
-        left[sets, centre] = 0.0
         distances = lengths + lengths[sets, centre][:, None] - 2 * products[sets, centre]
         nearer = there & (distances < nearest)
         found[nearer], nearest = cluster, np.where(nearer, distances, nearest)
         far = np.where(there, np.maximum(nearest, 0.0), 0.0)
-        weights = np.where(far.any(axis=1, keepdims=True), far, left)
+        weights = np.where(far.any(axis=1, keepdims=True), far, everyone)
     return found
 
 
@@ -95,7 +89,7 @@ def _moved(
 ) -> Int[np.ndarray, "m p"]:
     """One step: every point with the nearest mean, or where it is if none is strictly nearer."""
     distances = _squared_distances(products, found, count)
-    nearer = there & (distances.min(axis=2) < _own(distances, found))
+    nearer = there & (distances.min(axis=2) < _own(distances, found) - ROUNDING)
     return np.where(nearer, distances.argmin(axis=2), found)
 
 
