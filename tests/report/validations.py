@@ -18,7 +18,7 @@ from assay.validation.result import (
     ValidationResult,
 )
 
-LOSS = Measure("loss", "answer loss", "nats per query")
+LOSS = Measure("loss", "answer loss", "nats per query", higher_is_better=False)
 EXACT = Measure("exact", "exact match", "share of right answers")
 GAINS = {"cot": 0.30, "clarify": 0.10, "eval": -0.12}
 FORETOLD = {"cot": ("helps", 0.05), "clarify": ("none", 0.01), "eval": ("helps", 0.02)}

@@ -12,7 +12,7 @@ from assay.validation.effects import Measured, effect, interactions_of, level, r
 from assay.validation.errors_of_means import error_of_crossed, error_of_mean, holm
 from assay.validation.result import Direction, Effect, Measure
 
-LOSS = Measure("loss", "Loss", "nats per query")
+LOSS = Measure("loss", "Loss", "nats per query", higher_is_better=False)
 RIGHT = Measure("right", "Right answers", "share of right answers")
 DIFFERENCE = {"arm": 1.0, "base": -1.0}
 

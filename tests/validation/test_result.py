@@ -15,7 +15,7 @@ def test_a_result_is_json_and_numbers_that_are_not_finite_are_null() -> None:
         reference="base",
         arms=(ArmSummary("tiny", "base+cot", "pretrained", (("base", "cot"),), 3.0, 12.0, 80.0),),
         query_sets=(QuerySet("pos", "desired", 5, 2),),
-        measures=(Measure("loss", "Loss", "nats per query"),),
+        measures=(Measure("loss", "Loss", "nats per query", higher_is_better=False),),
         rows=(Row("tiny", "base", "pos", "desired", "loss", level, None),),
     )
     found = json.loads(json.dumps(result.to_dict(), allow_nan=False))
@@ -23,4 +23,6 @@ def test_a_result_is_json_and_numbers_that_are_not_finite_are_null() -> None:
     assert found["rows"][0]["effect"] is None
     assert found["arms"][0]["phases"] == [["base", "cot"]]
     assert found["settings"]["sets"] == ["base", "cot"]
-    assert found["measures"] == [{"name": "loss", "title": "Loss", "unit": "nats per query"}]
+    assert found["measures"] == [
+        {"name": "loss", "title": "Loss", "unit": "nats per query", "higher_is_better": False}
+    ]

@@ -138,6 +138,18 @@ def validate(
             "--judge-pairs", rich_help_panel=JUDGE, help="Judge arms against the first, in both orders, too."
         ),
     ] = None,
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE_OR_FOLDER",
+            rich_help_panel=ASKING,
+            help="Tasks for lm-eval as local YAML files; repeatable.",
+        ),
+    ] = None,
+    benchmark_limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", rich_help_panel=ASKING, help="Ask the first N questions of each task."),
+    ] = None,
     task_column: Annotated[
         str | None,
         typer.Option(metavar="COLUMN", rich_help_panel=READ, help="Column of task labels (task)."),

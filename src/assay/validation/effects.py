@@ -69,7 +69,8 @@ class Measured:
     @property
     def sign(self) -> float:
         """+1 where a higher value is good for the user, −1 where it is not."""
-        return (1.0 if self.measure.is_right else -1.0) * (1.0 if self.direction == "desired" else -1.0)
+        higher = self.measure.higher_is_better
+        return (1.0 if higher else -1.0) * (1.0 if self.direction == "desired" else -1.0)
 
     def of(self, arm: str) -> Float[np.ndarray, "s q"]:
         if arm not in self.values:

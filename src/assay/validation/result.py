@@ -13,7 +13,7 @@ Direction = Literal["desired", "undesired"]
 Context = Literal["in-task", "cross-task"]
 Kind = Literal["together", "staged"]
 Against = Literal["base", "control"]
-Unit = Literal["nats per query", "share of right answers"]
+Unit = Literal["nats per query", "share of right answers", "its own unit"]
 Resampled = Literal["seeds", "seeds and queries", "queries", "nothing"]
 
 
@@ -21,13 +21,14 @@ Resampled = Literal["seeds", "seeds and queries", "queries", "nothing"]
 class Measure:
     """How an arm is measured on a query: `name` is a column, `title` is for reading.
 
-    A loss is in nats per query, summed over the response's tokens, and falls where training helps; the others
-    are 0 or 1 per query, 1 for right.
+    A loss is in nats per query, summed over the response's tokens, and falls where training helps; right
+    answers are 0 or 1 per query, 1 for right. A benchmark's metric of another kind is in a unit of its own.
     """
 
     name: str
     title: str
     unit: Unit
+    higher_is_better: bool = True
 
     @property
     def is_right(self) -> bool:

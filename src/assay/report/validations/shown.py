@@ -42,7 +42,7 @@ def of_level(level: Level, measure: Measure) -> Shown:
 
 def unit(measure: Measure) -> str:
     """The unit of a difference: points are hundredths of all answers."""
-    return "points" if measure.is_right else "nats per query"
+    return "points" if measure.is_right else measure.unit
 
 
 def level_text(level: Level, measure: Measure) -> str:

@@ -1,7 +1,8 @@
 """All arms on all base models with all seeds: finished ones are read, the others are trained and asked.
 
-An arm is finished when its table of answers is there. The state that other arms go on from is written before
-that table, so a run that was killed goes on at the first arm and seed without one.
+An arm is finished when its table of answers is there. The state that other arms go on from, and its table of
+benchmarks, are written before that table, so a run that was killed goes on at the first arm and seed without
+one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from assay.data.texts import counted
 from assay.errors import NumericsError
 from assay.progress import SILENT, Progress
 from assay.runs.inputs import chat_template_text
+from assay.runs.validation.benchmarks import Benchmarks
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.evaluation import Queries, read_asked, write_asked
 from assay.runs.validation.inputs import Ready
@@ -24,7 +26,16 @@ from assay.runs.validation.training import has_state, load_state, save_state, tr
 from assay.validation.arms import Arm, in_order
 from assay.validation.schedule import Drawn, Schedule
 
-ANSWERS, STATE = "answers.parquet", "state.safetensors"
+ANSWERS, BENCHMARKS, STATE = "answers.parquet", "benchmarks.parquet", "state.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an arm said: to every query (`evaluation.ASKED`), and on benchmarks (`benchmarks.BENCHMARKED`),
+    where there are any."""
+
+    answers: pa.Table
+    benchmarks: pa.Table | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +53,18 @@ class Work:
     """The state it goes on from."""
     keeps: bool
     """Whether another arm goes on from it."""
+    benchmarked: bool = False
+    """Whether it is asked benchmarks, too."""
 
     @property
-    def finished(self) -> pa.Table | None:
-        table = read_asked(self.folder / ANSWERS, self.fingerprint)
-        if table is None or (self.keeps and not has_state(self.folder / STATE, self.fingerprint)):
+    def finished(self) -> Asked | None:
+        answers = read_asked(self.folder / ANSWERS, self.fingerprint)
+        benchmarks = read_asked(self.folder / BENCHMARKS, self.fingerprint) if self.benchmarked else None
+        if answers is None or (self.benchmarked and benchmarks is None):
             return None
-        return table
+        if self.keeps and not has_state(self.folder / STATE, self.fingerprint):
+            return None
+        return Asked(answers, benchmarks)
 
 
 def work_of(
@@ -88,29 +104,34 @@ def work_of(
                     arm_folder(out, model, arm.name, seed),
                     before.folder / STATE if before else None,
                     arm.name in started_from,
+                    "benchmarks" in settings,
                 )
             found += done.values()
     return found
 
 
 def carried_out(
-    work: Sequence[Work], ready: Mapping[str, Ready], config: ValidateConfig, progress: Progress = SILENT
-) -> Iterator[pa.Table]:
-    """The table of every arm, in the order of `work`. Raises ResumeError for one that was made otherwise."""
+    work: Sequence[Work],
+    ready: Mapping[str, Ready],
+    config: ValidateConfig,
+    benchmarks: Benchmarks | None = None,
+    progress: Progress = SILENT,
+) -> Iterator[Asked]:
+    """What every arm said, in the order of `work`. Raises ResumeError for one that was made otherwise."""
     known = [one.finished for one in work]
-    missing = sum(table is None for table in known)
+    missing = sum(asked is None for asked in known)
     if 0 < missing < len(work):
         progress.note(
             f"Going on: {counted(len(work) - missing, 'arm')} trained before (each seed counts), "
             f"{missing:,} to go."
         )
     queries: dict[str, Queries] = {}
-    for one, table in zip(work, known, strict=True):
-        if table is None:
+    for one, asked in zip(work, known, strict=True):
+        if asked is None:
             if one.model not in queries:
                 queries[one.model] = queries_of(ready[one.model], config)
-            table = _carry_out(one, ready[one.model], queries[one.model], config, progress)
-        yield table
+            asked = _carry_out(one, ready[one.model], queries[one.model], config, benchmarks, progress)
+        yield asked
 
 
 def steps_in(plan: Schedule) -> list[tuple[Drawn, ...]]:
@@ -138,8 +159,13 @@ def queries_of(ready: Ready, config: ValidateConfig) -> Queries:
 
 
 def _carry_out(
-    one: Work, ready: Ready, queries: Queries, config: ValidateConfig, progress: Progress
-) -> pa.Table:
+    one: Work,
+    ready: Ready,
+    queries: Queries,
+    config: ValidateConfig,
+    benchmarks: Benchmarks | None,
+    progress: Progress,
+) -> Asked:
     recipe = config.recipe_of(continues=one.arm.continues)
     model = untrained(one.base_model, recipe, one.seed, config.device)
     if one.start is not None:
@@ -158,8 +184,15 @@ def _carry_out(
         )
     except NumericsError as error:
         raise NumericsError(f"{label}: {error}") from error
-    table = queries.ask(model, {"model": one.model, "arm": one.arm.name, "seed": one.seed}, progress)
+    told = {"model": one.model, "arm": one.arm.name, "seed": one.seed}
+    answers = queries.ask(model, told, progress)
     if one.keeps:
         save_state(one.folder / STATE, model, one.fingerprint)
-    write_asked(one.folder / ANSWERS, table, one.fingerprint)
-    return table
+    benchmarked = None
+    if benchmarks is not None:
+        benchmarked = benchmarks.ask(
+            model, ready, told, chat_template=chat_template_text(config.chat_template), progress=progress
+        )
+        write_asked(one.folder / BENCHMARKS, benchmarked, one.fingerprint)
+    write_asked(one.folder / ANSWERS, answers, one.fingerprint)
+    return Asked(answers, benchmarked)

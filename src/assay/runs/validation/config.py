@@ -56,6 +56,9 @@ class ValidateConfig(DataConfig):
     `CONTINUING`, for arms that go on from another. `answers` is how a generated answer is checked; "none"
     generates none. `judge` is a language model that judges generated answers, with `judge_pairs` also against
     those of the first arm, and is held against people on `judge_labels`.
+
+    `benchmarks` are tasks for lm-eval as local YAML files, or folders of them; `benchmark_limit` asks the
+    first so many questions of each.
     """
 
     base_model: list[str] = Field(default_factory=list)
@@ -79,6 +82,8 @@ class ValidateConfig(DataConfig):
     judge: JudgeConfig | None = None
     judge_pairs: bool = False
     judge_labels: JudgeLabels | None = None
+    benchmarks: list[str] = Field(default_factory=list)
+    benchmark_limit: int | None = Field(default=None, ge=1)
     device: str = "auto"
     token_budget: int = Field(default=8192, ge=1)
 
@@ -97,7 +102,7 @@ class ValidateConfig(DataConfig):
                 }
         if isinstance(values.get("judge_labels"), str | Path):
             values["judge_labels"] = {"file": str(values["judge_labels"])}
-        for key in ("base_model", "arms", "undesired"):
+        for key in ("base_model", "arms", "undesired", "benchmarks"):
             if isinstance(values.get(key), str | Path):
                 values[key] = [str(values[key])]
         seeds = values.get("seeds")
@@ -121,7 +126,9 @@ class ValidateConfig(DataConfig):
             raise ValueError("judge: name the judge (--judge-endpoint URL --judge-model NAME)")
         if self.judge is not None and self.answers == "none":
             raise ValueError("judge: it judges generated answers, and none are generated (answers: none)")
-        for field in ("base_model", "arms", "seeds"):
+        if self.benchmark_limit is not None and not self.benchmarks:
+            raise ValueError("benchmark_limit: name the tasks that it limits (--benchmarks FILE)")
+        for field in ("base_model", "arms", "seeds", "benchmarks"):
             given = getattr(self, field)
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f"{field}: {twice[0]!r} is given twice")

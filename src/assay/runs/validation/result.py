@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float
 
 from assay.data.texts import prompt_text
+from assay.runs.validation.benchmarks import benchmark_measures, benchmark_sets
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.inputs import Examples
 from assay.runs.validation.predictions import StudySaid, agreements
@@ -26,7 +27,7 @@ from assay.validation.result import (
     ValidationResult,
 )
 
-LOSS = Measure("loss", "loss", "nats per query")
+LOSS = Measure("loss", "loss", "nats per query", higher_is_better=False)
 FORCED = Measure("forced", "teacher-forced exact match", "share of right answers")
 EXACT = Measure("exact", "generated answer, exact match", "share of right answers")
 RIGHT = Measure("right", "generated answer, checked", "share of right answers")
@@ -55,11 +56,21 @@ def result_of(
     study: StudySaid | None,
     settings: Mapping[str, Any],
     judge: Mapping[str, Any],
+    benchmarks: pa.Table | None = None,
 ) -> ValidationResult:
-    """All that is said of `answers` (columns `evaluation.ASKED`); `judge` counts the judge's replies."""
+    """All that is said of `answers` (columns `evaluation.ASKED`) and of `benchmarks` (`BENCHMARKED`); `judge`
+    counts the judge's replies."""
     models = tuple(dict.fromkeys(one.model for one in summaries))
     reference = arms[0].name
     measured = list(_measured(config, arms, models, answers))
+    measures = [one for one in MEASURES if any(each.measure == one for each in measured)]
+    query_sets = [*_query_sets(config, answers)]
+    if benchmarks is not None:
+        names = [arm.name for arm in arms]
+        found_there = list(benchmark_measures(benchmarks, names, models, config.seeds))
+        measures += dict.fromkeys(each.measure for each in found_there)
+        query_sets += benchmark_sets(benchmarks)
+        measured += found_there
     comparisons = comparisons_of(arms)
     compared = [one for one in measured if one.measure in HELD]
     found, notes = ((), ()) if study is None else agreements(config, arms, compared, examples, study)
@@ -70,15 +81,15 @@ def result_of(
         match=config.match,
         reference=reference,
         arms=summaries,
-        query_sets=tuple(_query_sets(config, answers)),
-        measures=tuple(one for one in MEASURES if any(each.measure == one for each in measured)),
+        query_sets=tuple(query_sets),
+        measures=tuple(measures),
         rows=tuple(row for one in measured for row in rows_of(one, reference, queries=config.queries_are)),
         interactions=tuple(
             row for one in measured for row in interactions_of(one, comparisons, queries=config.queries_are)
         ),
         agreements=found,
         answers=tuple(_to_read(config, arms, models, answers, examples)),
-        notes=(*_notes(config, answers), *notes),
+        notes=(*_notes(config, answers), *_benchmark_notes(benchmarks, settings), *notes),
         judge=judge,
     )
 
@@ -185,3 +196,18 @@ def _notes(config: ValidateConfig, answers: pa.Table) -> Iterator[str]:
             f"{cut:,} of {said:,} generated answers were cut off at {config.max_new_tokens} tokens and count "
             "as wrong."
         )
+
+
+def _benchmark_notes(benchmarks: pa.Table | None, settings: Mapping[str, Any]) -> Iterator[str]:
+    if benchmarks is None:
+        return
+    about = settings.get("benchmarks") or {}
+    names = ", ".join(dict.fromkeys(benchmarks["benchmark"].to_pylist()))
+    limited = f", the first {about['limit']:,} questions of each" if about.get("limit") else ""
+    asked = "through the chat template" if about.get("chat") else "as plain text"
+    yield f"{names}: asked by lm-eval {about.get('lm_eval', '')} {asked}{limited}."
+    whole = benchmarks.filter(pc.is_null(benchmarks["question"]))
+    for name, metric in dict.fromkeys(
+        zip(whole["benchmark"].to_pylist(), whole["metric"].to_pylist(), strict=True)
+    ):
+        yield f"{metric} of {name} is one number for all questions, so one seed gives it no interval."

@@ -22,7 +22,8 @@ from assay.models.bases import given_base
 from assay.progress import SILENT, Progress
 from assay.report.validation import validation_lines, write_validation_report
 from assay.runs.folder import SETTINGS, refuse_others, require_writable
-from assay.runs.validation.arms import any_finished, carried_out, queries_of, work_of
+from assay.runs.validation.arms import ANSWERS, BENCHMARKS, any_finished, carried_out, queries_of, work_of
+from assay.runs.validation.benchmarks import Benchmarks
 from assay.runs.validation.config import ValidateConfig, config_text
 from assay.runs.validation.inputs import read_validation, tokenise_validation
 from assay.runs.validation.judged import judged, require_judge
@@ -32,7 +33,7 @@ from assay.runs.validation.result import result_of
 from assay.runs.validation.settings import model_names, settings_of
 from assay.validation.result import ValidationResult
 
-RESULT, ANSWERS, REPLIES = "validation.json", "answers.parquet", "replies.sqlite"
+RESULT, REPLIES = "validation.json", "replies.sqlite"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,8 @@ def run_validation(
     for one in ready.values():
         queries_of(one, config)
     require_judge(config, examples)
-    settings = settings_of(config, models, ready)
+    benchmarks = Benchmarks(config, examples) if config.benchmarks else None
+    settings = settings_of(config, models, ready, None if benchmarks is None else benchmarks.settings)
     if any_finished(out) or not (out / SETTINGS).is_file():
         refuse_others(out, settings, "validation")
     rejects = (*examples.rejects, *(reject for one in ready.values() for reject in one.rejects))
@@ -82,7 +84,9 @@ def run_validation(
         (out / "rejects.jsonl").unlink(missing_ok=True)
 
     work = work_of(arms, models, config.seeds, plans, settings, out)
-    answers = pa.concat_tables(carried_out(work, ready, config, progress))
+    asked = list(carried_out(work, ready, config, benchmarks, progress))
+    answers = pa.concat_tables(one.answers for one in asked)
+    benchmarked = [one.benchmarks for one in asked if one.benchmarks is not None]
     answers, judge = judged(config, answers, examples, out / REPLIES, progress)
     progress.note("Writing tables and the report.")
     about = {
@@ -92,6 +96,7 @@ def run_validation(
         "base_model": ", ".join(models),
         "recipe": settings["recipe"],
         "continue_recipe": settings["continue_recipe"] if any(arm.continues for arm in arms) else None,
+        "benchmarks": settings.get("benchmarks"),
         "device": settings["device"],
         "versions": {**settings["versions"], "assay": __version__, "python": platform.python_version()},
         "fingerprint": fingerprint(settings),
@@ -105,8 +110,12 @@ def run_validation(
         study,
         about,
         judge,
+        pa.concat_tables(benchmarked) if benchmarked else None,
     )
     write_atomically(out / ANSWERS, lambda temporary: pq.write_table(answers, temporary))
+    if benchmarked:
+        whole = pa.concat_tables(benchmarked)
+        write_atomically(out / BENCHMARKS, lambda temporary: pq.write_table(whole, temporary))
     write_json(out / RESULT, result.to_dict())
     report = write_validation_report(result, out)
     return Validation(config, result, answers, validation_lines(result), rejects, out, report)

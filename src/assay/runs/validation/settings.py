@@ -31,10 +31,13 @@ def model_names(base_models: Sequence[str]) -> dict[str, str]:
 
 
 def settings_of(
-    config: ValidateConfig, models: Mapping[str, str], ready: Mapping[str, Ready]
+    config: ValidateConfig,
+    models: Mapping[str, str],
+    ready: Mapping[str, Ready],
+    benchmarks: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything that every arm depends on; which arms and seeds there are is not among it, so that more of
-    them may come later."""
+    them may come later. `benchmarks` are the settings of what arms are asked beside the queries."""
 
     def sets(of: Mapping[str, Mapping[str, Part]]) -> dict[str, str]:
         names = next(iter(of.values()))
@@ -63,6 +66,7 @@ def settings_of(
             "transformers": transformers.__version__,
             "peft": peft.__version__,
         },
+        **({} if benchmarks is None else {"benchmarks": dict(benchmarks)}),
     }
 
 
