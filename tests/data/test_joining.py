@@ -147,6 +147,15 @@ def test_a_conversation_that_nothing_may_follow_is_no_demonstration() -> None:
     )
 
 
+def test_a_demonstration_that_changes_how_the_next_question_is_written_is_none() -> None:
+    """Its opening would not be the same whatever follows."""
+    counting = "{% if loop.revindex == 2 %}{{ messages | length }}{% endif %}"
+    template = tiny.CHATML.replace("{{ m.content }}", counting + "{{ m.content }}")
+    joining = Joining(tiny.fast_tokenizer(), chat_template=template)
+    assert len(joining.joined(ONE_TURN).opening) > 0
+    assert len(joining.joined(TWO_TURNS).opening) == 0
+
+
 def test_plain_examples_stand_behind_each_other_with_a_blank_line() -> None:
     tokenizer = tiny.fast_tokenizer(adds_bos=True)
     joining = Joining(tokenizer)

@@ -116,11 +116,17 @@ def test_what_cannot_be_measured_is_nan_with_its_reason_and_leaves_its_neighbour
 
 
 def test_a_pair_may_fill_the_context_and_not_be_longer() -> None:
-    model = family("gpt2")
-    openings = [np.full(54, 5), np.full(55, 5)]
-    following = Tokens("ten", np.arange(3, 13), np.r_[np.zeros(5), np.ones(5)].astype(np.float32))
-    found = shown_nll(model, openings, [[following], [following]], context=64)
-    assert found.reason.tolist() == [[Reason.MEASURED], [Reason.TOO_LONG]]
+    """The model has no embedding for a 65th position, not even of padding."""
+    model = family("gpt2", dtype=torch.float64)
+    openings = [np.full(length, 5) for length in (54, 55, 20)]
+    ten, forty = (
+        Tokens(str(n), np.arange(3, 3 + n), np.r_[np.zeros(5), np.ones(n - 5)].astype(np.float32))
+        for n in (10, 40)
+    )
+    found = shown_nll(model, openings, [[ten], [ten], [forty]], context=64, token_budget=10_000)
+    assert found.reason[:, 0].tolist() == [Reason.MEASURED, Reason.TOO_LONG, Reason.MEASURED]
+    expected = transcribed(model, [openings[0], openings[2]], [[ten], [forty]])
+    np.testing.assert_allclose(found.nll[[0, 2]], expected, rtol=1e-9)
 
 
 def test_a_recurrent_model_takes_whole_texts() -> None:
@@ -145,8 +151,10 @@ def test_rotary_embeddings_that_depend_on_the_length_rule_reuse_out() -> None:
         max_position_embeddings=16,
         rope_scaling={"rope_type": "dynamic", "factor": 4.0},
     )
-    assert not can_reuse(LlamaForCausalLM(config))
-    assert can_reuse(family("llama"))
+    model = LlamaForCausalLM(config)
+    assert can_reuse(family("llama")) and not can_reuse(model)
+    whole = positions(model, *ragged(), reuse=False)
+    assert positions(model, *ragged(), reuse=True) == whole
 
 
 def test_a_model_whose_cache_is_not_what_it_seems_takes_whole_texts() -> None:

@@ -192,7 +192,7 @@ def _cut(sentinel: Chat) -> _Cut | None:
 
     That is where the conversation by itself and the same with another behind it part, unless the template
     writes the answer otherwise once more follows (Qwen3 drops its reasoning): then it is behind the token
-    that ends the turn, and white space after it.
+    that ends the turn.
     """
     alone, both = sentinel.attempt(SENTINEL), sentinel.attempt((*SENTINEL, *SENTINEL))
     if alone is None or both is None or both.count(QUESTION) != 2 or both.count(ANSWER) != 2:
@@ -206,8 +206,7 @@ def _cut(sentinel: Chat) -> _Cut | None:
         ends = [between.find(token) + len(token) for token in sentinel.control_tokens if token in between]
         if not ends:
             return None
-        rest = between[min(ends) :]
-        place = answered + min(ends) + len(rest) - len(rest.lstrip())
+        place = answered + min(ends)
     encoded = _encoded(sentinel, both, place)
     place = max((int(end) for end in encoded.ends if answered <= end <= place), default=0)
     return _Cut(both[:place], both[place:]) if place else None
