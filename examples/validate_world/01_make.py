@@ -8,12 +8,15 @@ probes/ of the same strategies from other problems, and plain ones as their cont
 queries/neg.jsonl, questions with their answers and with wrong ones, from problems that are in nothing else.
 
 With --across every second task is trained on and the others are asked, with twice as many examples of each;
-plain.jsonl has plain answers to still other problems of the trained tasks, for an arm that adds the control.
+plain.jsonl has plain answers to still other problems of the trained tasks, for an arm that adds the control,
+and right_or_wrong.jsonl the queries with both answers to choose from, for the benchmark of that name.
 """
 
 import argparse
+import json
 from pathlib import Path
 
+from assay.data.example import Example
 from assay.world import DEMO_TASKS, make_examples, query_examples, write_examples
 
 STRATEGIES = {"cot": "cot", "clarify": "clarify", "eval": "evaluation"}
@@ -51,6 +54,20 @@ def main() -> None:
         write_examples(out / "probes" / f"{name}.jsonl", probes)
     for name, kind in (("eval", "plain"), ("neg", "neg")):
         write_examples(out / "queries" / f"{name}.jsonl", query_examples(kind, asked, times * QUERIES, SEED))
+    if given.across:
+        right, wrong = (query_examples(kind, asked, times * QUERIES, SEED) for kind in ("plain", "neg"))
+        write_choices(out / "right_or_wrong.jsonl", right, wrong)
+
+
+def write_choices(path: Path, right: list[Example], wrong: list[Example]) -> None:
+    """Each question with its right and its wrong answer, the right one second every second time."""
+    with path.open("w", encoding="utf-8") as file:
+        for place, (good, bad) in enumerate(zip(right, wrong, strict=True)):
+            assert good.pair == bad.pair
+            gold = place % 2
+            choices = [one.messages[-1].content for one in ((good, bad) if gold == 0 else (bad, good))]
+            row = {"question": good.messages[0].content, "choices": choices, "gold": gold}
+            file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":
