@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 
 from assay.errors import DataError
 from assay.runs.scored import Scored
-from assay.runs.scores.in_context_table import IN_CONTEXT, PAIRS
+from assay.runs.scores.in_context_table import PAIRS
+from assay.runs.scores.needs import PAIRS_IN_CONTEXT
 from assay.runs.selecting_in_context import EACH, correlated, influence_of
 from assay.selection.in_context import Influence
 from assay.selection.rules import Columns, Options
@@ -56,7 +57,7 @@ def scored(tmp_path: Path) -> Scored:
     rows += [_row(at, (at + 3) % N, None, reason="not finite") for at in range(0, N, 2)]
     rows += [_row(7, None, None, reason="no other prompt")]
     rows += [_row(at, (at + 4) % N, 99.0, "nearest") for at in range(N)]
-    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRS), tmp_path / IN_CONTEXT)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRS), tmp_path / PAIRS_IN_CONTEXT)
     return Scored(tmp_path, POOL, {}, {}, {})
 
 
@@ -147,9 +148,9 @@ def test_nothing_is_said_where_nothing_was_scored_in_context(tmp_path: Path) -> 
 def test_a_damaged_table_and_one_of_another_pool_are_refused(scored: Scored) -> None:
     best = int(np.nanargmax(WICI))
     row = _row(best, 1, 0.5) | {"query_id": "elsewhere"}
-    pq.write_table(pa.Table.from_pylist([row], schema=PAIRS), scored.folder / IN_CONTEXT)
+    pq.write_table(pa.Table.from_pylist([row], schema=PAIRS), scored.folder / PAIRS_IN_CONTEXT)
     with pytest.raises(DataError, match="'elsewhere', which is not in this pool"):
         _found(scored)
-    (scored.folder / IN_CONTEXT).write_bytes(b"PAR1")
+    (scored.folder / PAIRS_IN_CONTEXT).write_bytes(b"PAR1")
     with pytest.raises(DataError, match="cannot be read"):
         _found(scored)

@@ -4,11 +4,11 @@ NaN stands for a score that is undefined (a query or candidate whose gradient is
 direction). It is left out of means and ranks, never taken for 0. Knows no methods and no files.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
-from scipy.stats import rankdata
+from jaxtyping import Float, Int
 
 from assay.errors import ConfigError
 from assay.methods.method import Aggregate
@@ -69,9 +69,34 @@ def mean(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n"]:
     return np.asarray(np.divide(total, count, out=np.full(len(scores), np.nan), where=count > 0))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ordered:
+    """The m known scores of a column in rising order. The rank of each follows from it, so ranks can be told
+    in parts of any size and need not be held."""
+
+    rising: Float[np.ndarray, "m"]
+
+    @classmethod
+    def of(cls, scores: Float[np.ndarray, "n"]) -> "Ordered":
+        """Leaves `scores` as they are."""
+        rising = scores[~np.isnan(scores)]
+        rising.sort()
+        return cls(rising)
+
+    def __len__(self) -> int:
+        return len(self.rising)
+
+    def ranks(self, scores: Float[np.ndarray, "k"]) -> Float[np.ndarray, "k"]:
+        """Ranks of some of the column's scores: as `ranks` gives them."""
+        lower = np.searchsorted(self.rising, scores, "left")
+        not_higher = np.searchsorted(self.rising, scores, "right")
+        found: Int[np.ndarray, "k"] = 2 * len(self) - lower - not_higher + 1
+        return np.where(np.isnan(scores), np.nan, found / 2)
+
+
 def ranks(scores: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
     """1 for the highest score of a column, equal scores sharing the mean of their ranks; NaN stays NaN."""
-    return np.asarray(rankdata(-scores, method="average", axis=0, nan_policy="omit"), dtype=np.float64)
+    return _by_column(scores, lambda column: Ordered.of(column).ranks(column))
 
 
 def percentile_ranks(scores: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
@@ -80,9 +105,14 @@ def percentile_ranks(scores: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n
     A candidate counts itself as the same, so the values lie strictly between 0 (lowest score) and 1 (highest)
     and their mean is ½. Undefined scores stay NaN and are not counted.
     """
-    known = np.sum(~np.isnan(scores), axis=0)
-    rising = rankdata(scores, method="average", axis=0, nan_policy="omit")
-    return np.asarray((rising - 0.5) / np.maximum(known, 1), dtype=np.float64)
+    return percentiles_of(ranks(scores), np.sum(~np.isnan(scores), axis=0))
+
+
+def percentiles_of(
+    ranks: Float[np.ndarray, "n ..."], known: Int[np.ndarray, "..."] | int
+) -> Float[np.ndarray, "n ..."]:
+    """The percentile ranks of what has these ranks among so many known scores."""
+    return np.asarray((known + 0.5 - ranks) / np.maximum(known, 1))
 
 
 def mean_percentile_ranks(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n"]:
@@ -91,3 +121,13 @@ def mean_percentile_ranks(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray,
     Ranks tame the long tails of influence scores: a single query cannot carry the mean (arXiv 2510.06108).
     """
     return mean(percentile_ranks(scores))
+
+
+def _by_column(
+    scores: Float[np.ndarray, "n ..."],
+    each: Callable[[Float[np.ndarray, "n"]], Float[np.ndarray, "n"]],
+) -> Float[np.ndarray, "n ..."]:
+    whole = np.asarray(scores, dtype=np.float64)
+    flat = whole.reshape(len(whole), int(np.prod(whole.shape[1:])))
+    found = [each(column) for column in flat.T]
+    return np.stack(found, axis=1).reshape(whole.shape) if found else whole.copy()

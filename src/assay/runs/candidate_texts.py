@@ -3,27 +3,22 @@
 Knows nothing of what they are shown for.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
-import pyarrow.parquet as pq
+from assay.runs.table_parts import TableParts
 
 
 class CandidateTexts(Sequence[str]):
     """A text column of a Parquet file, one string for each row; a row group is in memory at a time."""
 
     def __init__(self, path: Path, column: str) -> None:
-        self._path, self._column = path, column
-        about = pq.read_metadata(path)
-        sizes = (about.row_group(group).num_rows for group in range(about.num_row_groups))
-        self._starts: list[int] = [0, *accumulate(sizes)]
-        self._held: tuple[int, list[str]] = (-1, [])
+        self._table, self._column = TableParts(path, [column]), column
+        self._first, self._held = 0, list[str]()
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self._table)
 
     @overload
     def __getitem__(self, at: int) -> str: ...
@@ -36,9 +31,10 @@ class CandidateTexts(Sequence[str]):
         row = at + len(self) if at < 0 else at
         if not 0 <= row < len(self):
             raise IndexError(f"row {at} of {len(self)}")
-        group = bisect_right(self._starts, row) - 1
-        if self._held[0] != group:
-            with pq.ParquetFile(self._path) as file:
-                part = file.read_row_group(group, columns=[self._column])
-            self._held = group, part[self._column].to_pylist()
-        return self._held[1][row - self._starts[group]]
+        if not self._first <= row < self._first + len(self._held):
+            self._first, part = self._table.around(row)
+            self._held = part[self._column].to_pylist()
+        return self._held[row - self._first]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[row] for row in range(len(self)))

@@ -18,8 +18,7 @@ from safetensors.numpy import load_file
 from assay.data.rows import first_line
 from assay.errors import DataError
 from assay.runs.scored import Scored
-from assay.runs.scores.in_context_table import IN_CONTEXT, VARIANTS
-from assay.runs.scores.needs import COMPLEXITY, DIFFICULTY, ON_OWN_QUERIES
+from assay.runs.scores.needs import COMPLEXITY, DIFFICULTY, ON_OWN_QUERIES, PAIRS_IN_CONTEXT, VARIANTS
 from assay.selection.in_context import (
     Ablation,
     Correlation,
@@ -155,7 +154,7 @@ def _read(
     ids = pa.array([pool.ids[at] for at in wanted], pa.string())
     pairs, reasons = 0, dict[str, int]()
     rows: list[dict[str, Any]] = []
-    for part in _parts(folder / IN_CONTEXT):
+    for part in _parts(folder / PAIRS_IN_CONTEXT):
         mine = part.filter((pc.field("variant") == CLUSTERS) & pc.field("query_id").is_valid())
         pairs += len(mine)
         for one in pc.value_counts(mine["reason"].fill_null(MEASURED)).to_pylist():
@@ -200,8 +199,8 @@ def _places(pool: Pool, wanted: set[str], folder: Path) -> dict[str, int]:
     found = {one: at for at, one in enumerate(pool.ids) if one in wanted}
     if missing := wanted - set(found):
         raise DataError(
-            f"{folder / IN_CONTEXT} names {sorted(missing)[0]!r}, which is not in this pool; run the same "
-            "`assay score` again."
+            f"{folder / PAIRS_IN_CONTEXT} names {sorted(missing)[0]!r}, which is not in this pool; run the "
+            "same `assay score` again."
         )
     return found
 

@@ -16,13 +16,17 @@ from assay.methods.in_context import influences, ratio, weights
 from assay.methods.method import InContext
 from assay.models.loading import context_length
 from assay.models.trajectory import Checkpoint
+from assay.runs.scores.candidates import TEXT, Candidates
 from assay.runs.scores.measuring import Measuring
-from assay.runs.scores.needs import DIFFICULTY, ON_ANCHORS, ON_OWN_QUERIES, PROMPT
-from assay.runs.scores.tables import TEXT, write_table
-
-IN_CONTEXT = "in_context.parquet"
-VARIANTS = dict(zip(ON_OWN_QUERIES, ("clusters", "nearest"), strict=True))
-"""By measure, how a candidate's queries were chosen."""
+from assay.runs.scores.needs import (
+    DIFFICULTY,
+    ON_ANCHORS,
+    ON_OWN_QUERIES,
+    PAIRS_IN_CONTEXT,
+    PROMPT,
+    VARIANTS,
+)
+from assay.runs.scores.tables import write_table
 
 PAIRS = pa.schema(
     [
@@ -62,17 +66,20 @@ def in_context_of(
     return InContext(**found, failed=failed, departures=departures)
 
 
-def write_pairs(run: Measuring, checkpoint: Checkpoint, measures: Sequence[str], ids: pa.Array) -> None:
-    """The table of all pairs under these measures; `ids` are those of the pool."""
+def write_pairs(
+    run: Measuring, checkpoint: Checkpoint, measures: Sequence[str], candidates: Candidates
+) -> None:
+    """The table of all pairs under these measures."""
     mine = [measure for measure in measures if measure in VARIANTS]
     if not mine:
         return
+    ids = candidates.ids
     parts = (
         _rows(run.of_shard(checkpoint, measure, shard), part, VARIANTS[measure], ids)
         for measure in mine
         for shard, part in enumerate(run.pool.slices)
     )
-    write_table(run.out / IN_CONTEXT, PAIRS, parts)
+    write_table(run.out / PAIRS_IN_CONTEXT, PAIRS, parts)
 
 
 def notes_in_context(run: Measuring, checkpoint: Checkpoint, measures: Sequence[str]) -> Iterator[str]:

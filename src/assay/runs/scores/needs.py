@@ -19,6 +19,10 @@ ON_OWN_QUERIES = ("in_context", "in_context_nearest")
 ON_ANCHORS = "shown"
 IN_CONTEXT = (DIFFICULTY, COMPLEXITY, PROMPT, *ON_OWN_QUERIES, ON_ANCHORS)
 """In an order in which each finds what it needs of the others."""
+VARIANTS = dict(zip(ON_OWN_QUERIES, ("clusters", "nearest"), strict=True))
+"""By measure, how a candidate's queries were chosen."""
+PAIRS_IN_CONTEXT = "in_context.parquet"
+"""Table of every candidate before each of its own queries."""
 JOINED = (*ON_OWN_QUERIES, ON_ANCHORS)
 """Those for which candidates stand before queries."""
 

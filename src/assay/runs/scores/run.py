@@ -26,6 +26,8 @@ from assay.models.trajectory import Trajectory
 from assay.progress import SILENT, Progress
 from assay.runs.folder import SETTINGS, require_writable
 from assay.runs.opening import open_session
+from assay.runs.scores.aggregates import Aggregate
+from assay.runs.scores.candidates import Candidates
 from assay.runs.scores.config import ScoreConfig
 from assay.runs.scores.flips import flipped_sets
 from assay.runs.scores.in_context_table import notes_in_context, write_pairs
@@ -38,7 +40,6 @@ from assay.runs.scores.pool_index import PoolIndex
 from assay.runs.scores.queries import Queries, read_query_sets, tokenise_queries
 from assay.runs.scores.scoring import score_all
 from assay.runs.scores.settings import options_of, settings_of, settled
-from assay.runs.scores.tables import Aggregate, Candidates
 
 COMPARED = method_named("minus_loss")
 """Comes for nothing with every pass by gradients at the last checkpoint, to compare a selection with."""
@@ -52,7 +53,10 @@ SUMMARY = "scores.json"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """A finished scoring: aggregates over queries of every method, and where the tables lie."""
+    """A finished scoring: aggregates over queries of every method, and where the tables lie.
+
+    Labels and scores are read from the folder when they are asked for.
+    """
 
     config: ScoreConfig
     folder: Path
@@ -146,7 +150,7 @@ def run_scores(
         rows += [] if COMPARED in rows else [COMPARED]
     if measures & {*ON_OWN_QUERIES}:
         rows += [] if DIFFICULTY in rows else [DIFFICULTY]
-    write_pairs(measuring, last, wanted.get(last, ()), candidates.ids)
+    write_pairs(measuring, last, wanted.get(last, ()), candidates)
     aggregates = score_all(
         measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed, config.departure
     )

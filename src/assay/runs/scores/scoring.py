@@ -1,19 +1,24 @@
 """From stored measures to scores: pairs, sums over checkpoints, aggregates over queries, and ranks.
 
-Reads the store shard by shard and writes the two tables. Knows no model.
+Reads the store shard by shard and writes the two tables; what it puts together on the way is on disk. Knows
+no model.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from assay.methods.combine import over_queries
 from assay.methods.table import Measured, Method
 from assay.models.trajectory import Checkpoint, Trajectory
+from assay.runs.numbers import NumberFile
+from assay.runs.scores.aggregates import Aggregate
+from assay.runs.scores.candidates import Candidates
 from assay.runs.scores.in_context_table import in_context_of
 from assay.runs.scores.needs import Step, measure_of, steps_of
 from assay.runs.scores.queries import Column, Queries
@@ -23,13 +28,10 @@ from assay.runs.scores.tables import (
     PAIRS,
     SCORES,
     SUMMED,
-    Aggregate,
-    Candidates,
-    PairScores,
     aggregate_rows,
     mean_percentiles,
     pair_rows,
-    rank_file,
+    rank_columns,
     write_table,
 )
 
@@ -44,6 +46,15 @@ class Measures(Protocol):
     def of_queries(self, checkpoint: Checkpoint, measure: str) -> dict[str, np.ndarray]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An aggregate that is not in its table yet: where its numbers are; `percentile` is None without any."""
+
+    about: tuple[str, str, str | None, str | None]
+    scores: int
+    percentile: int | None = None
+
+
 def score_all(
     measures: Measures,
     rows: Sequence[Method],
@@ -56,23 +67,31 @@ def score_all(
     departures: Sequence[str] = (),
 ) -> list[Aggregate]:
     """Scores of every method into `out`, and their aggregates. `shards` are the pool's rows by shard."""
-    scorer = _Scorer(measures, candidates, shards, queries, out, seed, frozenset(departures))
-    aggregates: list[Aggregate] = []
+    n = len(candidates)
+    with NumberFile(out, n) as numbers:
+        scorer = _Scorer(measures, candidates, shards, queries, out, seed, frozenset(departures), numbers)
 
-    def pairs() -> Iterator[pa.Table]:
-        for row in rows:
-            steps = steps_of(row, trajectory)
-            if row.per_query:
-                yield from scorer.by_query(row, steps, aggregates)
-            else:
-                aggregates.append(scorer.alone(row, steps))
+        def pairs() -> Iterator[pa.Table]:
+            for row in rows:
+                steps = steps_of(row, trajectory)
+                if row.per_query:
+                    yield from scorer.by_query(row, steps)
+                else:
+                    scorer.alone(row, steps)
 
-    write_table(out / SCORES, PAIRS, pairs())
-    write_table(out / AGGREGATES, SUMMED, (aggregate_rows(candidates, found) for found in aggregates))
-    return aggregates
+        def aggregates() -> Iterator[pa.Table]:
+            for one in scorer.drafts:
+                yield from aggregate_rows(candidates, one.about, numbers, one.scores, one.percentile)
+
+        write_table(out / SCORES, PAIRS, pairs())
+        write_table(out / AGGREGATES, SUMMED, aggregates())
+        abouts = [one.about for one in scorer.drafts]
+    return [Aggregate(*about, out / AGGREGATES, n * place, n) for place, about in enumerate(abouts)]
 
 
 class _Scorer:
+    """Turns measures into scores; `drafts` are the aggregates so far, whose columns are in `numbers`."""
+
     def __init__(
         self,
         measures: Measures,
@@ -82,48 +101,60 @@ class _Scorer:
         out: Path,
         seed: int,
         departures: frozenset[str],
+        numbers: NumberFile,
     ) -> None:
         self.measures, self.candidates, self.shards = measures, candidates, shards
         self.queries, self.out, self.seed, self.departures = queries, out, seed, departures
+        self.numbers = numbers
         self.columns = queries.columns()
-        self.ids = candidates.ids.to_pylist()
-        self.tasks = candidates.tasks.to_pylist()
+        self.drafts: list[_Draft] = []
 
-    def by_query(self, row: Method, steps: Sequence[Step], aggregates: list[Aggregate]) -> Iterator[pa.Table]:
-        """Rows of pairs of one method; its aggregates are appended to `aggregates`."""
+    def by_query(self, row: Method, steps: Sequence[Step]) -> Iterator[pa.Table]:
+        """Rows of pairs of one method."""
         n, q = len(self.candidates), len(self.queries)
-        total = PairScores(self.out / f".{row.name}.scores", n, q)
-        ranked = None
-        try:
+        with NumberFile(self.out, n, q) as total, NumberFile(self.out, n, q) as ranked:
             for step in steps:
-                parts = [np.empty(n) for _ in self.columns]
+                drafts = self._drafts(row, step.checkpoint.name) if len(steps) > 1 else []
                 for part, values in self._blocks(row, step.checkpoint):
-                    total.values[part] += step.weight * values
-                    for column, whole in zip(self.columns, parts, strict=True):
-                        whole[part] = self._over(values, column, row)
-                if len(steps) > 1:
-                    aggregates += [
-                        Aggregate(row.name, step.checkpoint.name, column.query_set, column.task, whole)
-                        for column, whole in zip(self.columns, parts, strict=True)
-                    ]
+                    total.put_block(part, total.block(part) + step.weight * values)
+                    self._put(drafts, part, values, row)
             name = steps[0].checkpoint.name if len(steps) == 1 else ALL
-            percentiles = mean_percentiles(total, self.columns)
-            for column, percentile in zip(self.columns, percentiles, strict=True):
-                whole = np.concatenate(
-                    [self._over(np.asarray(total.values[part]), column, row) for part in self.shards]
-                )
-                aggregates.append(Aggregate(row.name, name, column.query_set, column.task, whole, percentile))
-            ranked, ranks = rank_file(total, self.out / f".{row.name}.ranks")
-            yield from pair_rows(self.candidates, self.queries, row, name, total.values, ranks, STEP)
-        finally:
-            total.close()
-            if ranked is not None:
-                ranked.close()
+            known = rank_columns(total, ranked, self.shards)
+            drafts = self._drafts(row, name, ranked=True)
+            for part in self.shards:
+                self._put(drafts, part, total.block(part), row)
+                ranks = ranked.block(part)
+                for column, draft in zip(self.columns, drafts, strict=True):
+                    assert draft.percentile is not None
+                    self.numbers.put(draft.percentile, part, mean_percentiles(ranks, known, column))
+            yield from pair_rows(self.candidates, self.queries, row, name, total, ranked, STEP)
 
-    def alone(self, row: Method, steps: Sequence[Step]) -> Aggregate:
+    def _drafts(self, row: Method, checkpoint: str, *, ranked: bool = False) -> list[_Draft]:
+        """A new draft for each column of queries."""
+        found = [
+            _Draft(
+                (row.name, checkpoint, column.query_set, column.task),
+                self.numbers.add(),
+                self.numbers.add() if ranked else None,
+            )
+            for column in self.columns
+        ]
+        self.drafts += found
+        return found
+
+    def _put(
+        self, drafts: Sequence[_Draft], part: slice, values: Float[np.ndarray, "n q"], row: Method
+    ) -> None:
+        """What the scores of some candidates come to, column by column."""
+        if drafts:
+            for column, draft in zip(self.columns, drafts, strict=True):
+                self.numbers.put(draft.scores, part, self._over(values, column, row))
+
+    def alone(self, row: Method, steps: Sequence[Step]) -> None:
         """A method without the user's queries: on the whole pool at once, or in blocks if it is the same."""
         measure = measure_of(row)
-        total = np.zeros(len(self.candidates))
+        n = len(self.candidates)
+        total = np.zeros(n)
         for step in steps:
             if row.by_candidate:
                 for part, values in self._blocks(row, step.checkpoint):
@@ -131,14 +162,20 @@ class _Scorer:
                 continue
             arrays: dict[str, np.ndarray] = {}
             if measure is not None:
-                parts = [self.measures.of_shard(step.checkpoint, measure, i) for i in range(len(self.shards))]
-                arrays = {
-                    name: np.concatenate([part[name] for part in parts]) for name in parts[0] if name != "dot"
-                }
-            everyone = slice(0, len(self.candidates))
-            total += step.weight * row.score(self._measured(everyone, arrays, {}))
-        name = None if measure is None else steps[0].checkpoint.name
-        return Aggregate(row.name, name or "", None, None, total)
+                for number, part in enumerate(self.shards):
+                    for name, values in self.measures.of_shard(step.checkpoint, measure, number).items():
+                        if name != "dot":
+                            arrays.setdefault(name, np.empty(n, values.dtype))[part] = values
+            total += step.weight * row.score(
+                self._measured(
+                    self.candidates.names(), self.candidates.tasks(), self.candidates.tokens, arrays, {}
+                )
+            )
+            del arrays
+        name = "" if measure is None else steps[0].checkpoint.name
+        draft = _Draft((row.name, name, None, None), self.numbers.add())
+        self.numbers.put(draft.scores, slice(None), total)
+        self.drafts.append(draft)
 
     def _blocks(
         self, row: Method, checkpoint: Checkpoint
@@ -148,13 +185,22 @@ class _Scorer:
         asked = self.measures.of_queries(checkpoint, measure)
         for number, part in enumerate(self.shards):
             arrays = self.measures.of_shard(checkpoint, measure, number)
-            yield part, row.score(self._measured(part, arrays, asked))
+            labels = self.candidates.part(part)
+            ids, tasks = labels.ids.to_pylist(), labels.tasks.to_pylist()
+            yield part, row.score(self._measured(ids, tasks, labels.tokens, arrays, asked))
 
-    def _measured(self, part: slice, arrays: dict[str, np.ndarray], asked: dict[str, np.ndarray]) -> Measured:
+    def _measured(
+        self,
+        ids: Sequence[str],
+        tasks: Sequence[str | None],
+        tokens: Int[np.ndarray, "n"],
+        arrays: dict[str, np.ndarray],
+        asked: dict[str, np.ndarray],
+    ) -> Measured:
         return Measured(
-            ids=self.ids[part],
-            tasks=self.tasks[part],
-            tokens=self.candidates.tokens[part],
+            ids=ids,
+            tasks=tasks,
+            tokens=tokens,
             dot=arrays.get("dot"),
             sqnorm=arrays.get("sqnorm"),
             loss=arrays.get("loss"),

@@ -1,31 +1,31 @@
 """Scores as tables, made from the stored measures shard by shard: pairs, and aggregates over queries.
 
 `scores.parquet` has a row for each method, candidate and query; `aggregates.parquet` one for each method,
-checkpoint, candidate and set of queries (whole, and by task). Rank 1 is the highest score. Memory: some
-columns of the pool at a time, never candidates × queries.
+checkpoint, candidate and set of queries (whole, and by task). Rank 1 is the highest score. Memory: the known
+scores of one column, in order, and else parts of the pool.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from assay.files import write_atomically
-from assay.methods.combine import percentile_ranks, ranks
+from assay.methods.combine import Ordered, percentiles_of
 from assay.methods.table import Method
+from assay.runs.numbers import NumberFile
+from assay.runs.scores.candidates import TEXT, Candidates, Part
 from assay.runs.scores.queries import Column, Queries
 
 SCORES, AGGREGATES = "scores.parquet", "aggregates.parquet"
 ALL = "all"
 """What the column `checkpoint` says of a sum over several."""
-BLOCK = 2**22
-"""Numbers held at a time while ranks are found."""
+ROWS = 2**14
+"""Rows of aggregates that are written together."""
 
-TEXT = pa.dictionary(pa.int32(), pa.string())
 WHO = [
     ("candidate_id", pa.string()),
     ("source_file", TEXT),
@@ -57,87 +57,30 @@ SUMMED = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidates:
-    """Labels of the whole pool, n candidates."""
-
-    ids: pa.Array
-    files: pa.Array
-    rows: pa.Array
-    tasks: pa.Array
-    tokens: Int[np.ndarray, "n"]
-
-    @classmethod
-    def read(cls, path: Path) -> "Candidates":
-        columns = ["candidate_id", "source_file", "source_row", "candidate_task", "tokens"]
-        table = pq.read_table(path, columns=columns).combine_chunks()
-        ids, files, rows, tasks, tokens = (table[name].combine_chunks() for name in columns)
-        return cls(ids, _coded(files), rows, _coded(tasks), np.asarray(tokens, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return len(self.ids)
+def rank_columns(scores: NumberFile, found: NumberFile, parts: Sequence[slice]) -> list[int]:
+    """Ranks within each column of `scores` into `found`; how many known scores each column has."""
+    known = []
+    for at in range(scores.columns):
+        ordered = Ordered.of(scores.column(at))
+        for part in parts:
+            found.put(at, part, ordered.ranks(scores.column(at, part)))
+        known.append(len(ordered))
+    return known
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Aggregate:
-    """Scores of the whole pool for one method, checkpoint and set of queries (None where it needs none)."""
-
-    method: str
-    checkpoint: str
-    query_set: str | None
-    query_task: str | None
-    scores: Float[np.ndarray, "n"]
-    percentile: Float[np.ndarray, "n"] | None = None
-
-
-class PairScores:
-    """Scores of all pairs of a method in a file on disk, candidates × queries, filled shard by shard."""
-
-    def __init__(self, path: Path, candidates: int, queries: int) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.values = np.memmap(path, dtype=np.float64, mode="w+", shape=(candidates, queries))
-        self._path = path
-
-    def ranked(self) -> Iterator[tuple[slice, Float[np.ndarray, "n b"]]]:
-        """Blocks of whole columns, so that candidates can be ranked within a query."""
-        n, q = self.values.shape
-        width = max(1, BLOCK // max(1, n))
-        for start in range(0, q, width):
-            part = slice(start, min(q, start + width))
-            yield part, np.array(self.values[:, part])
-
-    def close(self) -> None:
-        del self.values
-        self._path.unlink(missing_ok=True)
-
-
-def rank_file(scores: PairScores, path: Path) -> tuple["PairScores", Float[np.ndarray, "n q"]]:
-    """Ranks within each query in a second file."""
-    n, q = scores.values.shape
-    found = PairScores(path, n, q)
-    for part, block in scores.ranked():
-        found.values[:, part] = np.stack([ranks(column) for column in block.T], axis=1)
-    return found, found.values
-
-
-def mean_percentiles(scores: PairScores, columns: Sequence[Column]) -> list[Float[np.ndarray, "n"]]:
-    """Of each set of queries, the mean over its queries of a candidate's percentile rank within the query.
+def mean_percentiles(
+    ranked: Float[np.ndarray, "n q"], known: Sequence[int], column: Column
+) -> Float[np.ndarray, "n"]:
+    """The mean over a column's queries of candidates' percentile ranks within the query, by their ranks.
 
     Queries at which a candidate has no score are left out, as in `combine.mean`.
     """
-    n = len(scores.values)
-    total, known = ([np.zeros(n) for _ in columns] for _ in range(2))
-    for part, block in scores.ranked():
-        percentiles = percentile_ranks(block)
-        for at, column in enumerate(columns):
-            mine = column.at[(column.at >= part.start) & (column.at < part.stop)] - part.start
-            if len(mine):
-                total[at] += np.nansum(percentiles[:, mine], axis=1)
-                known[at] += (~np.isnan(percentiles[:, mine])).sum(1)
-    return [
-        np.divide(summed, count, out=np.full(n, np.nan), where=count > 0)
-        for summed, count in zip(total, known, strict=True)
-    ]
+    percentiles = percentiles_of(ranked, np.asarray(known))[:, column.at]
+    summed, count = np.nansum(percentiles, axis=1), (~np.isnan(percentiles)).sum(1)
+    means: Float[np.ndarray, "n"] = np.divide(
+        summed, count, out=np.full(len(ranked), np.nan), where=count > 0
+    )
+    return means
 
 
 def pair_rows(
@@ -145,68 +88,81 @@ def pair_rows(
     queries: Queries,
     method: Method,
     checkpoint: str,
-    scores: Float[np.ndarray, "n q"],
-    ranked: Float[np.ndarray, "n q"],
+    scores: NumberFile,
+    ranked: NumberFile,
     step: int,
 ) -> Iterator[pa.Table]:
     """Rows of pairs, `step` candidates at a time."""
     q = len(queries)
     sets, ids, tasks = (_texts(labels) for labels in (queries.sets, queries.ids, queries.tasks))
-    for start in range(0, len(candidates), step):
-        rows = np.arange(start, min(len(candidates), start + step))
-        every, again = np.repeat(rows, q), np.tile(np.arange(q), len(rows))
+    for part in parts_of(len(candidates), step):
+        labels = candidates.part(part)
+        every, again = np.repeat(np.arange(len(labels)), q), np.tile(np.arange(q), len(labels))
         yield pa.Table.from_arrays(
             [
-                *_who(candidates, every, method.name, checkpoint),
+                *_who(labels.take(every), method.name, checkpoint),
                 sets.take(pa.array(again)),
                 ids.take(pa.array(again)),
                 tasks.take(pa.array(again)),
-                _numbers(np.asarray(scores[rows]).ravel()),
-                _numbers(np.asarray(ranked[rows]).ravel()),
-                pa.array(candidates.tokens[every]),
+                _numbers(scores.block(part).ravel()),
+                _numbers(ranked.block(part).ravel()),
+                pa.array(labels.tokens[every]),
             ],
             schema=PAIRS,
         )
 
 
-def aggregate_rows(candidates: Candidates, found: Aggregate) -> pa.Table:
-    n = len(candidates)
-    everyone = np.arange(n)
-    empty = np.full(n, np.nan)
-    return pa.Table.from_arrays(
-        [
-            *_who(candidates, everyone, found.method, found.checkpoint),
-            _same(found.query_set, n),
-            _same(found.query_task, n),
-            _numbers(found.scores),
-            _numbers(ranks(found.scores)),
-            _numbers(empty if found.percentile is None else found.percentile),
-            pa.array(candidates.tokens),
-        ],
-        schema=SUMMED,
-    )
+def aggregate_rows(
+    candidates: Candidates,
+    about: tuple[str, str, str | None, str | None],
+    numbers: NumberFile,
+    at: int,
+    percentile: int | None,
+) -> Iterator[pa.Table]:
+    """Rows of one aggregate: method, checkpoint, query set and task of queries, and the columns of `numbers`
+    that hold its scores and percentiles (None: it has none)."""
+    method, checkpoint, query_set, query_task = about
+    ordered = Ordered.of(numbers.column(at))
+    for part in parts_of(len(candidates), ROWS):
+        labels = candidates.part(part)
+        scores = numbers.column(at, part)
+        n = len(scores)
+        yield pa.Table.from_arrays(
+            [
+                *_who(labels, method, checkpoint),
+                _same(query_set, n),
+                _same(query_task, n),
+                _numbers(scores),
+                _numbers(ordered.ranks(scores)),
+                _numbers(np.full(n, np.nan) if percentile is None else numbers.column(percentile, part)),
+                pa.array(labels.tokens),
+            ],
+            schema=SUMMED,
+        )
 
 
-def write_table(path: Path, schema: pa.Schema, parts: Iterator[pa.Table]) -> None:
+def parts_of(count: int, step: int) -> Iterator[slice]:
+    for start in range(0, count, step):
+        yield slice(start, min(count, start + step))
+
+
+def write_table(path: Path, schema: pa.Schema, parts: Iterator[pa.Table], compression: str = "zstd") -> None:
     """Write parts one by one, the file whole or not at all."""
 
     def write(temporary: Path) -> None:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(temporary, schema, compression=compression) as writer:
             for part in parts:
                 writer.write_table(part)
 
     write_atomically(path, write)
 
 
-def _who(candidates: Candidates, rows: Int[np.ndarray, "m"], method: str, checkpoint: str) -> list[pa.Array]:
-    at = pa.array(rows)
+def _who(labels: Part, method: str, checkpoint: str) -> list[pa.Array]:
+    count = len(labels)
     return [
-        candidates.ids.take(at),
-        candidates.files.take(at),
-        candidates.rows.take(at),
-        candidates.tasks.take(at),
-        _same(method, len(rows)),
-        _same(checkpoint, len(rows)),
+        *(labels.ids, labels.files, labels.rows, labels.tasks),
+        _same(method, count),
+        _same(checkpoint, count),
     ]
 
 
@@ -222,7 +178,3 @@ def _same(value: str | None, count: int) -> pa.Array:
 
 def _texts(labels: Sequence[str | None]) -> pa.Array:
     return pa.array(labels, pa.string()).dictionary_encode().cast(TEXT)
-
-
-def _coded(values: pa.Array) -> pa.Array:
-    return values if pa.types.is_dictionary(values.type) else values.dictionary_encode().cast(TEXT)

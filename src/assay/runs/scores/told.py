@@ -2,15 +2,15 @@
 
 import shlex
 
-import numpy as np
 from rich.table import Table
 from rich.text import Text
 
 from assay.methods.table import method_named
+from assay.runs.scores.aggregates import Aggregate
 from assay.runs.scores.config import CORRECT, INCORRECT
 from assay.runs.scores.needs import ON_OWN_QUERIES
 from assay.runs.scores.run import Scores
-from assay.runs.scores.tables import Aggregate
+from assay.selection.orders import best_first
 
 SHOWN = 3
 """Candidates shown from either end."""
@@ -26,9 +26,8 @@ def scores_told(done: Scores) -> Table:
     several = {one.method for one in done.aggregates if one.checkpoint == "all"}
     for one in done.aggregates:
         if one.query_task is None and (one.method not in several or one.checkpoint == "all"):
-            scored = int((~np.isnan(one.scores)).sum())
-            ends = [Text(_printable(", ".join(names))) for names in _ends(done, one)]
-            table.add_row(one.method, one.query_set or "none", f"{scored:,}", *ends)
+            scored, highest, lowest = _ends(done, one)
+            table.add_row(one.method, one.query_set or "none", f"{scored:,}", _names(highest), _names(lowest))
     return table
 
 
@@ -45,12 +44,17 @@ def next_command(done: Scores) -> str:
     return shlex.join(["assay", "select", *where, *rule, "--budget", "50%"])
 
 
-def _ends(done: Scores, one: Aggregate) -> tuple[list[str], list[str]]:
-    known = np.flatnonzero(~np.isnan(one.scores))
-    order = known[np.argsort(-one.scores[known], kind="stable")]
-    names = [done.candidates.ids[int(at)].as_py() for at in (*order[:SHOWN], *order[::-1][:SHOWN])]
+def _ends(done: Scores, one: Aggregate) -> tuple[int, list[str], list[str]]:
+    """How many candidates have a score, and the ids of the highest and of the lowest, the outermost first."""
+    order = best_first(one.scores)
+    ids = done.candidates.names()
+    names = [ids[int(at)] for at in (*order[:SHOWN], *order[::-1][:SHOWN])]
     half = len(names) // 2
-    return names[:half], names[half:]
+    return len(order), names[:half], names[half:]
+
+
+def _names(ids: list[str]) -> Text:
+    return Text(_printable(", ".join(ids)))
 
 
 def _printable(text: str) -> str:
