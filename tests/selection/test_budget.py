@@ -74,8 +74,8 @@ def test_a_budget_is_said_as_it_was_meant() -> None:
 
 def test_filling_ends_at_the_first_that_does_not_fit() -> None:
     filled = limit("60tok", 4, TOKENS.tolist()).fill([1, 3, 0])
-    assert (filled.kept, filled.taken, filled.over) == ([1, 3], 60, None)
+    assert (filled.kept.tolist(), filled.taken, filled.over) == ([1, 3], 60, None)
     filled = limit("65tok", 4, TOKENS.tolist()).fill([1, 3, 0])
-    assert (filled.kept, filled.taken, filled.over) == ([1, 3], 60, 0)
+    assert (filled.kept.tolist(), filled.taken, filled.over) == ([1, 3], 60, 0)
     filled = limit("90tok", 4, TOKENS.tolist()).fill([1, 3, 0])
-    assert (filled.kept, filled.taken, filled.over) == ([1, 3, 0], 70, None)
+    assert (filled.kept.tolist(), filled.taken, filled.over) == ([1, 3, 0], 70, None)

@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import tempfile
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.data.coded import Coded
 from assay.data.columns import ColumnMapping
 from assay.data.copying import Copied, Wanted
 from assay.data.copying_files import copy_rows, is_file
@@ -38,8 +41,8 @@ class KeptRows:
     """
 
     source: str
-    rows: tuple[int, ...]
-    weights: tuple[float, ...] | None = None
+    rows: Sequence[int]
+    weights: Sequence[float] | None = None
     partial: int = 0
 
 
@@ -75,6 +78,25 @@ class _Job:
         return self.kept.source
 
 
+class _Weights(Mapping[int, float]):
+    """The weight of each row; 1 where none is given. As large as the rows themselves."""
+
+    def __init__(self, rows: Sequence[int], weights: Sequence[float] | None) -> None:
+        self._rows, self._weights = rows, weights
+
+    def __getitem__(self, row: int) -> float:
+        at = bisect_left(self._rows, row)
+        if at == len(self._rows) or self._rows[at] != row:
+            raise KeyError(row)
+        return 1.0 if self._weights is None else self._weights[at]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
 def kept_rows(
     files: Sequence[str],
     rows: Int[np.ndarray, "n"],
@@ -86,24 +108,27 @@ def kept_rows(
     A row that gave several examples is kept where one of them is; its weight is the mean of theirs. Sources
     of which nothing is kept are there, too.
     """
-    by_row: dict[str, dict[int, list[float]]] = {}
-    dropped: dict[str, set[int]] = {}
-    given = np.ones(len(rows)) if weights is None else weights
-    for file, row, keep, weight in zip(files, rows.tolist(), kept.tolist(), given.tolist(), strict=True):
-        mine = by_row.setdefault(file, {})
-        if keep:
-            mine.setdefault(row, []).append(weight)
-        else:
-            dropped.setdefault(file, set()).add(row)
+    sources = Coded.of(files)
     return tuple(
-        KeptRows(
-            file,
-            tuple(sorted(mine)),
-            None if weights is None else tuple(sum(mine[row]) / len(mine[row]) for row in sorted(mine)),
-            len(mine.keys() & dropped.get(file, set())),
-        )
-        for file, mine in by_row.items()
+        _kept_of(source, rows[mine], kept[mine], None if weights is None else weights[mine])
+        for code, source in enumerate(sources.names)
+        for mine in (sources.codes == code,)
     )
+
+
+def _kept_of(
+    source: str,
+    rows: Int[np.ndarray, "m"],
+    kept: Bool[np.ndarray, "m"],
+    weights: Float[np.ndarray, "m"] | None,
+) -> KeptRows:
+    """The same of the candidates of one source."""
+    found, which = np.unique(rows[kept], return_inverse=True)
+    partial = len(np.intersect1d(found, rows[~kept]))
+    means = None
+    if weights is not None:
+        means = array("d", np.bincount(which, weights[kept], len(found)) / np.bincount(which))
+    return KeptRows(source, array("q", found.astype(np.int64)), means, partial)
 
 
 def write_back(
@@ -181,8 +206,7 @@ def _name(source: str) -> tuple[str, str]:
 
 
 def _wanted(kept: KeptRows, column: str) -> Wanted:
-    weights = kept.weights or (1.0,) * len(kept.rows)
-    return Wanted(dict(zip(kept.rows, weights, strict=True)), column, kept.weights is not None)
+    return Wanted(_Weights(kept.rows, kept.weights), column, kept.weights is not None)
 
 
 def _require_free(targets: Sequence[Path], sources: Sequence[str], replace: bool) -> None:

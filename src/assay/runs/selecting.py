@@ -5,19 +5,20 @@ The one place where scores, rules and files meet. Nothing is written before ever
 
 import dataclasses
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from assay.data.writeback import kept_rows, write_back
-from assay.files import read_json, write_atomically, write_json
+from assay.files import read_json, write_json
 from assay.progress import SILENT, Progress
 from assay.report.selection import selection_lines, write_selection_report
 from assay.runs.folder import require_writable
+from assay.runs.numbers import NumberFile
 from assay.runs.scored import read_scored
+from assay.runs.scores.tables import ROWS, parts_of, write_table
 from assay.runs.selecting_columns import columns_of, method_of
 from assay.runs.selecting_config import SelectConfig
 from assay.runs.selecting_in_context import influence_of
@@ -102,16 +103,37 @@ def _tidy(out: Path, names: Collection[str]) -> None:
 
 def _write_decisions(path: Path, result: SelectionResult) -> None:
     """A row per candidate: kept or not, why, and every score."""
-    pool = result.pool
-    columns = {
-        "candidate_id": pa.array(pool.ids),
-        "source_file": pa.array(pool.files),
-        "source_row": pa.array(pool.rows),
-        "candidate_task": pa.array(pool.tasks, pa.string()),
-        "tokens": pa.array(pool.tokens),
-        "kept": pa.array(result.kept),
-        "reason": pa.array(result.reasons),
-        **({} if result.weights is None else {"weight": pa.array(result.weights)}),
-        **{name: pa.array(values, from_pandas=True) for name, values in result.scores.items()},
-    }
-    write_atomically(path, lambda temporary: pq.write_table(pa.table(columns), temporary))
+    pool, names = result.pool, list(result.scores)
+    schema = pa.schema(
+        [
+            ("candidate_id", pa.string()),
+            ("source_file", pa.string()),
+            ("source_row", pa.int64()),
+            ("candidate_task", pa.string()),
+            ("tokens", pa.int64()),
+            ("kept", pa.bool_()),
+            ("reason", pa.string()),
+            *([] if result.weights is None else [("weight", pa.float64())]),
+            *((name, pa.float64()) for name in names),
+        ]
+    )
+    with NumberFile(path.parent, len(pool), len(names)) as numbers:
+        for at, name in enumerate(names):
+            numbers.put(at, slice(None), result.scores[name])
+
+        def parts() -> Iterator[pa.Table]:
+            for part in parts_of(len(pool), ROWS):
+                columns = [
+                    pa.array(pool.ids[part], pa.string()),
+                    pa.array(list(pool.files[part]), pa.string()),
+                    pa.array(pool.rows[part]),
+                    pa.array(list(pool.tasks[part]), pa.string()),
+                    pa.array(pool.tokens[part]),
+                    pa.array(result.kept[part]),
+                    pa.array(result.reasons[part], pa.string()),
+                    *([] if result.weights is None else [pa.array(result.weights[part])]),
+                    *(pa.array(numbers.column(at, part), from_pandas=True) for at in range(len(names))),
+                ]
+                yield pa.Table.from_arrays(columns, schema=schema)
+
+        write_table(path, schema, parts(), compression="snappy")

@@ -1,15 +1,15 @@
 """The columns of a scoring that a rule goes by, chosen by the settings of a selection. Writes nothing."""
 
 import dataclasses
-from collections.abc import Iterable
-
-import numpy as np
-from jaxtyping import Float
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from assay.errors import ConfigError
 from assay.runs.scored import Found, Scored
+from assay.runs.scored_columns import FoundColumns
 from assay.runs.scores.config import CORRECT, INCORRECT
 from assay.runs.selecting_config import SelectConfig
+from assay.selection.named import Listed, Named
 from assay.selection.rules import Columns, Rule
 
 BESIDE = ("minus_loss", "ifd")
@@ -74,8 +74,8 @@ def _sides(scored: Scored, rule: Rule, method: str) -> Columns:
         )
     found = {name: Found(method, name, None) for name in (CORRECT, INCORRECT) if name in sets}
     return Columns(
-        scores={name: scored.scores[one] for name, one in found.items()} | _others(scored, method),
-        ranks={name: scored.percentiles[one] for name, one in found.items()},
+        scores=_named(scored.scores, found) | _others(scored, method),
+        ranks=_named(scored.percentiles, found),
     )
 
 
@@ -102,7 +102,7 @@ def _deciding(
     sets = [query_set] if query_set is not None and len(scored.query_sets(method)) > 1 else []
     on = [*sets, *([config.task] if config.task is not None else [])]
     name = f"{method} on {', '.join(on)}" if on else method
-    return Columns(scores={name: scored.scores[found], **_others(scored, method)}), name
+    return Columns(_named(scored.scores, {name: found}) | _others(scored, method)), name
 
 
 def _with_turns(
@@ -119,18 +119,23 @@ def _with_turns(
             "would have no turn; label them, or take --turns query."
         )
     found = scored.by_task(method, query_set)
-    scores = np.stack(list(found.values()), axis=1)
+    scores = Listed([partial(scored.scores.__getitem__, one) for one in found.values()])
     return dataclasses.replace(columns, by_query=scores, queries=tuple(found), turns="task")
 
 
-def _others(scored: Scored, method: str) -> dict[str, Float[np.ndarray, "n"]]:
+def _others(scored: Scored, method: str) -> Named:
     """Whole-set columns of the other methods, for comparison."""
     others = {}
     for name in scored.methods:
         sets = scored.query_sets(name)
         if name != method and len(sets) == 1:
-            others[name] = scored.scores[Found(name, sets[0], None)]
-    return others
+            others[name] = Found(name, sets[0], None)
+    return _named(scored.scores, others)
+
+
+def _named(columns: FoundColumns, found: Mapping[str, Found]) -> Named:
+    """These columns by name, read when they are asked for."""
+    return Named({name: partial(columns.__getitem__, one) for name, one in found.items()})
 
 
 def _listed(names: Iterable[str | None]) -> str:

@@ -1,7 +1,8 @@
 """How much is kept: a share of the pool, a number of candidates, or learned tokens. Knows no rules."""
 
 import re
-from collections.abc import Iterable
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -13,6 +14,9 @@ from assay.data.texts import counted
 from assay.errors import ConfigError
 
 Unit = Literal["candidates", "learned tokens"]
+
+STEP = 2**12
+"""Numbers of an order that become Python's at a time."""
 
 SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 WRITTEN = re.compile(
@@ -67,7 +71,7 @@ class Budget:
         Raises ConfigError for more than the pool holds, and for a share of less than one candidate.
         """
         n = len(tokens)
-        sizes = tokens if self.unit == "learned tokens" else np.ones(n, dtype=np.int64)
+        sizes = tokens if self.unit == "learned tokens" else np.broadcast_to(np.int64(1), n)
         total = int(sizes.sum())
         amount = int(self.amount * n) if self.unit == "share" else int(self.amount)
         if amount < 1:
@@ -109,7 +113,7 @@ class Limit:
 
         So what a smaller budget keeps is always kept by a larger one.
         """
-        kept: list[int] = []
+        kept = array("q")
         taken, over = 0, None
         for candidate in sequence:
             size = int(self.sizes[candidate])
@@ -120,16 +124,22 @@ class Limit:
             taken += size
             if taken == self.amount:
                 break
-        return Filled(kept, taken, over)
+        return Filled(np.array(kept, dtype=np.int64), taken, over)
 
     def __str__(self) -> str:
         return f"{self.amount:,} of {self.total:,} {self.unit}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Filled:
     """Who was kept in turn, what they take, and the first that did not fit; None where nobody was left."""
 
-    kept: list[int]
+    kept: Int[np.ndarray, "k"]
     taken: int
     over: int | None
+
+
+def in_turn(order: Int[np.ndarray, "m"]) -> Iterator[int]:
+    """An order as numbers, some at a time."""
+    for start in range(0, len(order), STEP):
+        yield from order[start : start + STEP].tolist()

@@ -1,6 +1,8 @@
 """What a rule says: which candidates are kept, a reason for each, and sentences. Knows no rules."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -9,6 +11,41 @@ from assay.data.texts import counted
 from assay.errors import ConfigError
 from assay.selection.budget import Filled, Limit
 from assay.selection.result import Region
+
+
+class Reasons(Sequence[str]):
+    """A clause for each of n candidates, made when it is asked for. Equal to any sequence of the same."""
+
+    def __init__(self, candidates: int, say: Callable[[int], str]) -> None:
+        self._candidates, self._say = candidates, say
+
+    def __len__(self) -> int:
+        return self._candidates
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> tuple[str, ...]: ...
+
+    def __getitem__(self, at: int | slice) -> str | tuple[str, ...]:
+        if isinstance(at, slice):
+            return tuple(map(self._say, range(*at.indices(self._candidates))))
+        row = at + self._candidates if at < 0 else at
+        if not 0 <= row < self._candidates:
+            raise IndexError(f"candidate {at} of {self._candidates}")
+        return self._say(row)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._say, range(self._candidates))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(
+            ours == theirs for ours, theirs in zip(self, other, strict=True)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +57,7 @@ class Choice:
     """
 
     kept: Bool[np.ndarray, "n"]
-    reasons: tuple[str, ...]
+    reasons: Sequence[str]
     reading: tuple[str, ...]
     preference: Float[np.ndarray, "n"]
     region: Region | None = None
@@ -28,7 +65,7 @@ class Choice:
 
 def require_some(filled: Filled, limit: Limit, name: str) -> None:
     """Raise ConfigError where nothing could be kept: nobody has a score, or the first is over the budget."""
-    if filled.kept:
+    if len(filled.kept):
         return
     if filled.over is None:
         raise ConfigError(f"No candidate has a score by {name}, so there is nothing to choose by.")

@@ -4,6 +4,7 @@ Exact, and flat in memory: a block of candidates meets the chosen ones chunk by 
 size of all pairs is ever held. Work is (candidates looked at) × (chosen) × d multiplications.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,7 @@ from jaxtyping import Float, Int
 from assay.data.texts import counted
 from assay.errors import ConfigError, NumericsError
 from assay.selection.budget import Limit
-from assay.selection.choice import Choice, on_short, on_unscored, require_some
+from assay.selection.choice import Choice, Reasons, on_short, on_unscored, require_some
 from assay.selection.orders import best_first, chosen, figure, places
 
 LARGEST_COSINE = 0.9
@@ -40,35 +41,35 @@ def diverse(
     if len(embeddings) != n:
         raise ConfigError(f"There are embeddings of {len(embeddings):,} candidates, but the pool has {n:,}.")
     order = best_first(scores)
-    alike: dict[int, tuple[int, float]] = {}
-    filled = limit.fill(_accepted(order, embeddings, ids, threshold, alike))
+    alike = np.full(n, -1, dtype=np.int32)
+    cosines = np.zeros(n)
+    filled = limit.fill(_accepted(order, embeddings, ids, threshold, alike, cosines))
     require_some(filled, limit, name)
     kept = chosen(filled.kept, n)
-    rank = places(order, n).tolist()
-    reasons = []
-    for i in range(n):
-        place = f"rank {rank[i]:,} of {len(order):,} by {name}"
+    rank, scored = places(order, n), len(order)
+
+    def said(i: int) -> str:
+        place = f"rank {rank[i]:,} of {scored:,} by {name}"
         if not rank[i]:
-            reasons.append(f"no score by {name}, so not chosen")
-        elif kept[i]:
-            reasons.append(place)
-        elif i in alike:
-            other, cosine = alike[i]
-            reasons.append(f"{place}, but cosine {cosine:.3f} to {ids[other]}, which is kept")
-        else:
-            reasons.append(f"{place}, beyond the budget")
+            return f"no score by {name}, so not chosen"
+        if kept[i]:
+            return place
+        if alike[i] >= 0:
+            return f"{place}, but cosine {cosines[i]:.3f} to {ids[int(alike[i])]}, which is kept"
+        return f"{place}, beyond the budget"
+
     last = filled.kept[-1]
     reading = (
         f"From the highest {name} down, kept a candidate if its largest cosine to those kept was below "
         f"{threshold:g}, until the budget of {limit} was full: {counted(len(filled.kept), 'candidate')}, "
         f"the last at rank {rank[last]:,} of {len(order):,} with {figure(scores[last])}; "
-        f"{counted(len(alike), 'candidate')} passed over as too much alike.",
+        f"{counted(int((alike >= 0).sum()), 'candidate')} passed over as too much alike.",
         *on_unscored(n - len(order), name, kept=False),
         *on_short(
             filled, limit, f"all others are too much alike (cosine {threshold:g} or more) or have no score"
         ),
     )
-    return Choice(kept, tuple(reasons), reading, scores)
+    return Choice(kept, Reasons(n, said), reading, scores)
 
 
 def _accepted(
@@ -76,25 +77,26 @@ def _accepted(
     embeddings: Float[np.ndarray, "n d"],
     ids: Sequence[str],
     threshold: float,
-    alike: dict[int, tuple[int, float]],
+    alike: Int[np.ndarray, "n"],
+    cosines: Float[np.ndarray, "n"],
 ) -> Iterator[int]:
-    """Candidates that are accepted, in order; others go to `alike` with the nearest one and its cosine."""
-    accepted: list[int] = []
+    """Candidates that are accepted, in order. For others the nearest of these is noted, and its cosine."""
+    accepted = array("q")
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
         ours = _directions(embeddings, block, ids)
         largest, nearest = np.full(len(block), -np.inf), np.full(len(block), -1)
         for first in range(0, len(accepted), CHUNK):
             chunk = np.asarray(accepted[first : first + CHUNK])
-            cosines = ours @ _directions(embeddings, chunk, ids).T
-            place = cosines.argmax(axis=1)
-            here = cosines[np.arange(len(block)), place]
+            products = ours @ _directions(embeddings, chunk, ids).T
+            place = products.argmax(axis=1)
+            here = products[np.arange(len(block)), place]
             nearer = here > largest
             largest[nearer], nearest[nearer] = here[nearer], chunk[place[nearer]]
         within = ours @ ours.T
         for i, candidate in enumerate(block.tolist()):
             if largest[i] >= threshold:
-                alike[candidate] = (int(nearest[i]), float(largest[i]))
+                alike[candidate], cosines[candidate] = nearest[i], largest[i]
                 continue
             accepted.append(candidate)
             yield candidate

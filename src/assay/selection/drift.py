@@ -1,11 +1,11 @@
 """What a selection changes besides scores: lengths, tasks and sources before and after. Knows no rules."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Int
 
+from assay.data.coded import Coded
 from assay.selection.result import QUANTILES, Drift, Lengths, Pool, Share
 
 
@@ -45,7 +45,11 @@ def _lengths(tokens: Int[np.ndarray, "m"]) -> Lengths:
 
 
 def _shares(names: Sequence[str | None], kept: Bool[np.ndarray, "n"]) -> tuple[Share, ...]:
-    before = Counter(names)
-    after = Counter(name for name, keep in zip(names, kept.tolist(), strict=True) if keep)
+    labels = Coded.of(names)
+    before, after = (
+        np.bincount(codes, minlength=len(labels.names)).tolist()
+        for codes in (labels.codes, labels.codes[kept])
+    )
     n, k = max(1, len(names)), max(1, int(kept.sum()))
-    return tuple(Share(name, all_, after[name], all_ / n, after[name] / k) for name, all_ in before.items())
+    rows = zip(labels.names, before, after, strict=True)
+    return tuple(Share(name, all_, left, all_ / n, left / k) for name, all_, left in rows)

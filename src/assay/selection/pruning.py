@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.data.texts import counted
-from assay.selection.budget import Limit
-from assay.selection.choice import Choice, on_unscored, require_room
+from assay.selection.budget import Limit, in_turn
+from assay.selection.choice import Choice, Reasons, on_unscored, require_room
 from assay.selection.orders import standing
 from assay.selection.quantiles import Quantiles, Side
 from assay.selection.result import Region
@@ -77,17 +77,18 @@ def prune_combined(
     )
     dropped_by = _alternately([side.in_turn() for side in sides], limit)
     at = [int(side.level[dropped_by == turn].max(initial=0)) for turn, side in enumerate(sides)]
-    used = [(side, level, side.level) for side, level in zip(sides, at, strict=True) if level]
-    reasons = []
-    for i, turn in enumerate(dropped_by.tolist()):
+    used = [(side, level) for side, level in zip(sides, at, strict=True) if level]
+
+    def said(i: int) -> str:
+        turn = int(dropped_by[i])
         if not known[i]:
-            reasons.append(_without(names))
-        elif turn >= 0:
-            reasons.append(sides[turn].inside(i, at[turn]))
-        elif any(levels[i] <= level for _, level, levels in used):
-            reasons.append("the budget was met just before its turn to be dropped")
-        else:
-            reasons.append("; ".join(side.outside(i, level) for side, level, _ in used) or _KEEPS_ALL)
+            return _without(names)
+        if turn >= 0:
+            return sides[turn].inside(i, at[turn])
+        if any(side.level_of(i) <= level for side, level in used):
+            return "the budget was met just before its turn to be dropped"
+        return "; ".join(side.outside(i, level) for side, level in used) or _KEEPS_ALL
+
     dropped = np.flatnonzero(dropped_by >= 0)
     taken_in = " and ".join(
         f"{counted(int((dropped_by == turn).sum()), 'candidate')} by {side.said(level)}"
@@ -106,7 +107,7 @@ def prune_combined(
     region = Region(*names, x and x[0], y and y[0], x and x[1], y and y[1])
     helps, harms = (standing(np.where(known, score, np.nan)) for score, _ in (correct, incorrect))
     preference = (helps + 1 - harms) / 2
-    return Choice(dropped_by < 0, tuple(reasons), reading, preference, region)
+    return Choice(dropped_by < 0, Reasons(len(known), said), reading, preference, region)
 
 
 _NOTHING = "Nothing was dropped."
@@ -126,16 +127,14 @@ def _by_quantile(side: Side, limit: Limit) -> tuple[Choice, tuple[float, float] 
     at = int(level[dropped].max(initial=0))
     kept = np.ones(len(limit), dtype=bool)
     kept[dropped] = False
-    reasons = tuple(
-        _without((side.name,))
-        if not known[i]
-        else quantiles.inside(i, at)
-        if not keep
-        else quantiles.outside(i, at)
-        if at
-        else _KEEPS_ALL
-        for i, keep in enumerate(kept.tolist())
-    )
+
+    def said(i: int) -> str:
+        if not known[i]:
+            return _without((side.name,))
+        if not kept[i]:
+            return quantiles.inside(i, at)
+        return quantiles.outside(i, at) if at else _KEEPS_ALL
+
     following = int(dropped_at[min(largest + 1, quantiles.known)])
     reading = (
         READING,
@@ -147,14 +146,15 @@ def _by_quantile(side: Side, limit: Limit) -> tuple[Choice, tuple[float, float] 
         *on_unscored(int((~known).sum()), side.name, kept=True),
     )
     preference = np.where(known, side.score if side.low else -side.score, np.nan)
-    return Choice(kept, reasons, reading, preference), quantiles.threshold(at) if at else None
+    choice = Choice(kept, Reasons(len(kept), said), reading, preference)
+    return choice, quantiles.threshold(at) if at else None
 
 
-def _alternately(queues: list[list[int]], limit: Limit) -> Int[np.ndarray, "n"]:
+def _alternately(queues: list[Int[np.ndarray, "m"]], limit: Limit) -> Int[np.ndarray, "n"]:
     """Which queue drops each candidate, taking turns until the budget is met; −1 for what is kept."""
-    dropped_by = np.full(len(limit), -1)
+    dropped_by = np.full(len(limit), -1, dtype=np.int8)
     left, turn = limit.to_drop, 0
-    waiting = [iter(queue) for queue in queues]
+    waiting = [in_turn(queue) for queue in queues]
     while left > 0:
         candidate = next(one for one in waiting[turn] if dropped_by[one] < 0)
         left -= int(limit.sizes[candidate])
@@ -165,7 +165,10 @@ def _alternately(queues: list[list[int]], limit: Limit) -> Int[np.ndarray, "n"]:
 
 
 def _known(*values: Float[np.ndarray, "n"]) -> Bool[np.ndarray, "n"]:
-    return np.asarray(~np.isnan(np.stack(values)).any(axis=0))
+    known: Bool[np.ndarray, "n"] = ~np.isnan(values[0])
+    for other in values[1:]:
+        known &= ~np.isnan(other)
+    return known
 
 
 def _require_room(known: Bool[np.ndarray, "n"], limit: Limit, name: str) -> None:

@@ -40,7 +40,7 @@ class Quantiles:
     def of(cls, side: Side, known: Bool[np.ndarray, "n"]) -> "Quantiles":
         def places_of(values: Float[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
             order = best_first(np.where(known, values, np.nan))
-            return places(order[::-1] if side.low else order, len(values))
+            return places(order[::-1] if side.low else order, len(known))
 
         return cls(side, places_of(side.score), places_of(side.rank), int(known.sum()))
 
@@ -49,14 +49,18 @@ class Quantiles:
         """The smallest quantile that holds a candidate by score and by rank."""
         return np.asarray(np.maximum(self.by_score, self.by_rank))
 
-    def in_turn(self) -> list[int]:
+    def level_of(self, candidate: int) -> int:
+        """The same of one candidate."""
+        return int(max(self.by_score[candidate], self.by_rank[candidate]))
+
+    def in_turn(self) -> Int[np.ndarray, "m"]:
         """Known candidates in the order in which a growing quantile takes them in.
 
         Of two taken in at once, the one with the better of all places comes first, then the one by score.
         """
         level, better = self.level, np.minimum(self.by_score, self.by_rank)
         order = np.lexsort((self.by_score, better, level))
-        return [int(i) for i in order if level[i]]
+        return order[len(order) - self.known :]  # those without a place come first
 
     def threshold(self, level: int) -> tuple[float, float]:
         """Score and rank of the last candidates that the quantile takes in."""

@@ -3,6 +3,7 @@
 Pure functions over arrays. The order is highest score first, equal scores in candidate order.
 """
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -10,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 
 from assay.data.texts import counted
 from assay.errors import ConfigError
-from assay.selection.budget import Limit
-from assay.selection.choice import Choice, on_short, on_unscored, require_room, require_some
+from assay.selection.budget import Limit, in_turn
+from assay.selection.choice import Choice, Reasons, on_short, on_unscored, require_room, require_some
 from assay.selection.orders import best_first, chosen, figure, percent, places
 
 
@@ -21,7 +22,7 @@ def top(scores: Float[np.ndarray, "n"], limit: Limit, name: str) -> Choice:
     Raises ConfigError where nobody has a score, or the first alone is over the budget.
     """
     order = best_first(scores)
-    filled = limit.fill(order.tolist())
+    filled = limit.fill(in_turn(order))
     require_some(filled, limit, name)
     kept = chosen(filled.kept, len(scores))
     reading = (
@@ -30,7 +31,7 @@ def top(scores: Float[np.ndarray, "n"], limit: Limit, name: str) -> Choice:
         *on_unscored(len(scores) - len(order), name, kept=False),
         *on_short(filled, limit, "nobody else has a score"),
     )
-    return Choice(kept, _reasons(order, kept, name, "beyond the budget"), reading, scores)
+    return Choice(kept, _reasons(order, kept, name, lambda _: "beyond the budget"), reading, scores)
 
 
 def trim(scores: Float[np.ndarray, "n"], limit: Limit, name: str) -> Choice:
@@ -39,10 +40,10 @@ def trim(scores: Float[np.ndarray, "n"], limit: Limit, name: str) -> Choice:
     Raises ConfigError where those without a score fill the budget alone.
     """
     order = best_first(scores)
-    without = np.setdiff1d(np.arange(len(scores)), order)
+    without = np.flatnonzero(np.isnan(scores))
     room = Limit(limit.sizes, limit.amount - limit.taken(without), limit.unit)
     require_room(len(without), limit.taken(without), limit, name)
-    filled = room.fill(order.tolist())
+    filled = room.fill(in_turn(order))
     require_some(filled, room, name)
     kept = chosen(filled.kept, len(scores))
     kept[without] = True
@@ -51,7 +52,7 @@ def trim(scores: Float[np.ndarray, "n"], limit: Limit, name: str) -> Choice:
         f"{_ends(scores, order, kept)}; equal scores go by the order of the pool, the last first.",
         *on_unscored(len(without), name, kept=True),
     )
-    return Choice(kept, _reasons(order, kept, name, "among the lowest"), reading, scores)
+    return Choice(kept, _reasons(order, kept, name, lambda _: "among the lowest"), reading, scores)
 
 
 def middle(scores: Float[np.ndarray, "n"], limit: Limit, name: str, start: float | None = None) -> Choice:
@@ -78,7 +79,7 @@ def middle(scores: Float[np.ndarray, "n"], limit: Limit, name: str, start: float
             "smaller budget."
         )
     first = int(np.searchsorted(before, int(skip), side="right")) - 1
-    filled = limit.fill(order[first:].tolist())
+    filled = limit.fill(in_turn(order[first:]))
     require_some(filled, limit, name)
     kept = chosen(filled.kept, len(scores))
     last = first + len(filled.kept)
@@ -90,9 +91,8 @@ def middle(scores: Float[np.ndarray, "n"], limit: Limit, name: str, start: float
         "scores go by the order of the pool.",
         *on_unscored(len(scores) - len(order), name, kept=False),
     )
-    rank = places(order, len(scores))
-    side = np.where(rank <= first, "above the band", "below the band").tolist()
-    return Choice(kept, _reasons(order, kept, name, side), reading, scores)
+    why = ("above the band", "below the band")
+    return Choice(kept, _reasons(order, kept, name, lambda rank: why[rank > first]), reading, scores)
 
 
 def _ends(scores: Float[np.ndarray, "n"], order: Int[np.ndarray, "m"], kept: Bool[np.ndarray, "n"]) -> str:
@@ -107,16 +107,16 @@ def _ends(scores: Float[np.ndarray, "n"], order: Int[np.ndarray, "m"], kept: Boo
 
 
 def _reasons(
-    order: Int[np.ndarray, "m"], kept: Bool[np.ndarray, "n"], name: str, why: str | list[str]
-) -> tuple[str, ...]:
-    """A clause for each: the rank, and why it was dropped (one clause, or one for each candidate)."""
-    rank, of = places(order, len(kept)).tolist(), len(order)
-    reasons = []
-    for i, keep in enumerate(kept.tolist()):
-        if not rank[i]:
-            reasons.append(f"no score by {name}, so {'kept' if keep else 'not chosen'}")
-        elif keep:
-            reasons.append(f"rank {rank[i]:,} of {of:,} by {name}")
-        else:
-            reasons.append(f"rank {rank[i]:,} of {of:,} by {name}, {why if isinstance(why, str) else why[i]}")
-    return tuple(reasons)
+    order: Int[np.ndarray, "m"], kept: Bool[np.ndarray, "n"], name: str, why: Callable[[int], str]
+) -> Reasons:
+    """A clause for each: the rank, and why it was dropped, by its rank."""
+    ranks, of = places(order, len(kept)), len(order)
+
+    def said(i: int) -> str:
+        rank = int(ranks[i])
+        if not rank:
+            return f"no score by {name}, so {'kept' if kept[i] else 'not chosen'}"
+        place = f"rank {rank:,} of {of:,} by {name}"
+        return place if kept[i] else f"{place}, {why(rank)}"
+
+    return Reasons(len(kept), said)

@@ -18,13 +18,14 @@ class Pool:
     """The candidates, n of them, in the order of their files.
 
     `tokens` counts learned tokens, `files` and `rows` are the source (rows from 1), `prompts` and
-    `completions` are the texts, cut for reading where they are long.
+    `completions` are the texts, cut for reading where they are long. Ids and texts may be read when they are
+    asked for; files and tasks may be held once for all that share them (`data.coded`).
     """
 
-    ids: tuple[str, ...]
-    files: tuple[str, ...]
+    ids: Sequence[str]
+    files: Sequence[str]
     rows: Int[np.ndarray, "n"]
-    tasks: tuple[str | None, ...]
+    tasks: Sequence[str | None]
     tokens: Int[np.ndarray, "n"]
     prompts: Sequence[str]
     completions: Sequence[str]
@@ -107,14 +108,15 @@ class SelectionResult:
     """A finished selection.
 
     `rule` is its name and `reading` the sentences that say exactly what it did. `scores` are named columns
-    over the pool (NaN where a candidate has none); `order` names the one that decided. `reasons` has a clause
-    for every candidate. `weights` (mean 1 over kept, 0 for dropped) are there on request. `drift` says what
-    else changed, `in_context` what is known of demonstrations where they were scored.
+    over the pool (NaN where a candidate has none), which may be read when they are asked for; `order` names
+    the one that decided. `reasons` has a clause for every candidate. `weights` (mean 1 over kept, 0 for
+    dropped) are there on request. `drift` says what else changed, `in_context` what is known of
+    demonstrations where they were scored.
     """
 
     pool: Pool
     kept: Bool[np.ndarray, "n"]
-    reasons: tuple[str, ...]
+    reasons: Sequence[str]
     rule: str
     reading: tuple[str, ...]
     scores: Mapping[str, Float[np.ndarray, "n"]]

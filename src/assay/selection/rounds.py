@@ -10,60 +10,65 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
+from assay.data.coded import Coded
 from assay.data.texts import counted
 from assay.errors import ConfigError
 from assay.selection.budget import Limit
-from assay.selection.choice import Choice, on_short, on_unscored, require_some
+from assay.selection.choice import Choice, Reasons, on_short, on_unscored, require_some
 from assay.selection.orders import best_first, chosen, places
 
 SHOWN = 12
 """How many groups a sentence lists."""
 
+LEAST_AHEAD = 2**12
+"""Candidates that a query looks up at a time, at least."""
+
 Shares = Literal["size", "equal"]
+ByQuery = Float[np.ndarray, "n q"] | Sequence[Float[np.ndarray, "n"]]
+"""Scores of n candidates for q queries: one array, or q columns that may be read as they are asked for."""
 
 
 def round_robin(
-    scores: Float[np.ndarray, "n q"], limit: Limit, score: str, names: Sequence[str], noun: str = "query"
+    scores: ByQuery, limit: Limit, score: str, names: Sequence[str], noun: str = "query"
 ) -> Choice:
     """Each of q queries (or tasks: `noun`) in turn takes its best candidate that nobody has taken yet.
 
     With queries the selection of RDS+ (Ivison et al. 2025, arXiv 2503.01807). Turns go in the order of the
     columns, which are called `names`; `score` is what they hold. A candidate is never taken by a query for
-    which it has no score. `preference` is minus the place in the order of taking. Raises ConfigError where
-    there is no column or nobody has a score.
+    which it has no score. `preference` is minus the place in the order of taking. A column is in memory at a
+    time, and of every query those that are next. Raises ConfigError where there is no column or nobody has a
+    score.
     """
-    n, queries = scores.shape
+    columns = columns_of(scores)
+    queries = len(columns)
     if queries != len(names) or not queries:
         raise ConfigError(f"round_robin needs a score for every {noun}; there are {queries} columns.")
-    depth = limit.amount if limit.unit == "candidates" else n
-    best_rank = np.full(n, n + 1, dtype=np.int64)
-    best_by = np.full(n, -1, dtype=np.int64)
-    orders = []
+    n = len(limit)
+    best_rank = np.full(n, n + 1, dtype=np.int32)
+    best_by = np.full(n, -1, dtype=np.int32)
     for column in range(queries):
-        order = best_first(scores[:, column])
-        rank = places(order, n)
+        rank = places(best_first(columns[column]), n)
         better = (rank > 0) & (rank < best_rank)
         best_rank[better], best_by[better] = rank[better], column
-        orders.append(order[:depth].tolist())
-    turns: list[tuple[int, int]] = []
-    filled = limit.fill(_taking(orders, n, turns))
+    taken_by = np.full(n, -1, dtype=np.int32)
+    taken_in = np.zeros(n, dtype=np.int32)
+    filled = limit.fill(_taking(columns, taken_by, taken_in))
     require_some(filled, limit, f"any {noun}")
+    kept = chosen(filled.kept, n)
     preference = np.full(n, np.nan)
     preference[filled.kept] = -np.arange(1.0, len(filled.kept) + 1)
-    takers = dict(zip(filled.kept, turns, strict=False))
-    reasons = []
-    for i in range(n):
-        if i in takers:
-            column, number = takers[i]
-            reasons.append(f"{noun} {names[column]} took it in round {number:,}")
-        elif best_by[i] < 0:
-            reasons.append(f"no score for any {noun}, so not chosen")
-        else:
-            taker = f"{noun} {names[best_by[i]]}"
-            reasons.append(
-                f"not taken before the budget was full; its best rank is {best_rank[i]:,}, for {taker}"
-            )
-    rounds = turns[len(filled.kept) - 1][1]
+
+    def said(i: int) -> str:
+        if kept[i]:
+            return f"{noun} {names[taken_by[i]]} took it in round {taken_in[i]:,}"
+        if best_by[i] < 0:
+            return f"no score for any {noun}, so not chosen"
+        return (
+            f"not taken before the budget was full; its best rank is {best_rank[i]:,}, for {noun} "
+            f"{names[best_by[i]]}"
+        )
+
+    rounds = int(taken_in[filled.kept[-1]])
     reading = (
         f"Each of {queries:,} {_plural(noun, queries)} in turn took the candidate with its highest {score} "
         f"that was left, for {counted(rounds, 'round')}, until the budget of {limit} was full; equal scores "
@@ -71,7 +76,7 @@ def round_robin(
         *on_unscored(int((best_by < 0).sum()), f"any {noun}", kept=False),
         *on_short(filled, limit, "nobody else has a score"),
     )
-    return Choice(chosen(filled.kept, n), tuple(reasons), reading, preference)
+    return Choice(kept, Reasons(n, said), reading, preference)
 
 
 def balance(
@@ -93,58 +98,90 @@ def balance(
     """
     n = len(scores)
     order = best_first(scores)
-    members: dict[str, list[int]] = {group: [] for group in dict.fromkeys(groups)}
-    for candidate in order.tolist():
-        members[groups[candidate]].append(candidate)
-    sizes: dict[str, int] = dict.fromkeys(members, 0)
-    for size, group in zip(limit.sizes.tolist(), groups, strict=True):
-        sizes[group] += size
+    labels = Coded.of(groups)
+    members = _members(labels, order)
+    sizes = dict(zip(labels.names, _sums(labels, limit.sizes), strict=True))
     claims = sizes if shares == "size" else dict.fromkeys(members, 1)
     filled = limit.fill(_lagging(members, claims, limit.sizes, places(order, n)))
     require_some(filled, limit, name)
     kept = chosen(filled.kept, n)
     keeps = {group: int(kept[mine].sum()) for group, mine in members.items()}
-    rank = np.zeros(n, dtype=np.int64)
+    rank = np.zeros(n, dtype=np.int32)
     for mine in members.values():
         rank[mine] = np.arange(1, len(mine) + 1)
-    reasons = tuple(
-        f"rank {rank[i]:,} of {len(members[group]):,} by {name} in {noun} {group}, "
-        f"which keeps {keeps[group]:,}"
-        if rank[i]
-        else f"no score by {name}, so not chosen"
-        for i, group in enumerate(groups)
-    )
+    lengths = {group: len(mine) for group, mine in members.items()}
+
+    def said(i: int) -> str:
+        if not rank[i]:
+            return f"no score by {name}, so not chosen"
+        group = labels[i]
+        return (
+            f"rank {rank[i]:,} of {lengths[group]:,} by {name} in {noun} {group}, "
+            f"which keeps {keeps[group]:,}"
+        )
+
     how = "in proportion to their size" if shares == "size" else "equally"
     reading = (
         f"Shared the budget of {limit} between {len(members):,} {_plural(noun, len(members))} {how}, and "
-        f"kept the highest {name} of each: {_listed(keeps, members)}; equal scores go by the order of the "
+        f"kept the highest {name} of each: {_listed(keeps, lengths)}; equal scores go by the order of the "
         "pool.",
         *on_unscored(n - len(order), name, kept=False),
         *on_short(filled, limit, "nobody else has a score"),
     )
-    return Choice(kept, reasons, reading, scores)
+    return Choice(kept, Reasons(n, said), reading, scores)
 
 
-def _taking(orders: list[list[int]], candidates: int, turns: list[tuple[int, int]]) -> Iterator[int]:
-    """Candidates in the order in which they are taken; (column, round) of each is added to `turns`."""
-    taken = np.zeros(candidates, dtype=bool)
-    place = [0] * len(orders)
-    number, before = 1, -1
-    while len(turns) > before:
-        before = len(turns)
-        for column, order in enumerate(orders):
-            while place[column] < len(order) and taken[order[place[column]]]:
+def columns_of(scores: ByQuery) -> Sequence[Float[np.ndarray, "n"]]:
+    """One column after another."""
+    return list(scores.T) if isinstance(scores, np.ndarray) else scores
+
+
+def _taking(
+    columns: Sequence[Float[np.ndarray, "n"]], taken_by: Int[np.ndarray, "n"], taken_in: Int[np.ndarray, "n"]
+) -> Iterator[int]:
+    """Candidates in the order in which they are taken; by which column, and in which round, is noted.
+
+    Of every column the next of those that are left are looked up together: in all two for each candidate.
+    """
+    ahead = max(LEAST_AHEAD, 2 * len(taken_by) // len(columns))
+    waiting: list[Int[np.ndarray, "k"]] = [np.empty(0, dtype=np.int32)] * len(columns)
+    place = [0] * len(columns)
+    open_ = list(range(len(columns)))
+    number = 1
+    while open_:
+        for column in list(open_):
+            while True:
+                if place[column] == len(waiting[column]):
+                    left = np.where(taken_by < 0, columns[column], np.nan)
+                    waiting[column], place[column] = best_first(left)[:ahead].astype(np.int32), 0
+                    if not len(waiting[column]):
+                        open_.remove(column)
+                        break
+                candidate = int(waiting[column][place[column]])
                 place[column] += 1
-            if place[column] < len(order):
-                candidate = order[place[column]]
-                taken[candidate] = True
-                turns.append((column, number))
-                yield candidate
+                if taken_by[candidate] < 0:
+                    taken_by[candidate], taken_in[candidate] = column, number
+                    yield candidate
+                    break
         number += 1
 
 
+def _members(labels: Coded[str], order: Int[np.ndarray, "m"]) -> dict[str, Int[np.ndarray, "k"]]:
+    """The candidates of an order by their label, in that order."""
+    codes = labels.codes[order]
+    grouped = order[np.argsort(codes, kind="stable")]
+    ends = np.cumsum(np.bincount(codes, minlength=len(labels.names)))
+    return dict(zip(labels.names, np.split(grouped, ends[:-1]), strict=True))
+
+
+def _sums(labels: Coded[str], sizes: Int[np.ndarray, "n"]) -> list[int]:
+    found = np.zeros(len(labels.names), dtype=np.int64)
+    np.add.at(found, labels.codes, sizes)
+    return [int(total) for total in found]
+
+
 def _lagging(
-    members: dict[str, list[int]],
+    members: dict[str, Int[np.ndarray, "k"]],
     claims: dict[str, int],
     sizes: Int[np.ndarray, "n"],
     rank: Int[np.ndarray, "n"],
@@ -155,15 +192,15 @@ def _lagging(
     """
 
     def waiting(taken: int, group: str, place: int) -> tuple[float, int, str, int, int]:
-        candidate = members[group][place]
+        candidate = int(members[group][place])
         lag = (taken + int(sizes[candidate]) / 2) / max(1, claims[group])
         return lag, int(rank[candidate]), group, place, taken
 
-    heap = [waiting(0, group, 0) for group in members if members[group]]
+    heap = [waiting(0, group, 0) for group in members if len(members[group])]
     heapq.heapify(heap)
     while heap:
         _, _, group, place, taken = heap[0]
-        candidate = members[group][place]
+        candidate = int(members[group][place])
         yield candidate
         if place + 1 < len(members[group]):
             heapq.heapreplace(heap, waiting(taken + int(sizes[candidate]), group, place + 1))
@@ -171,9 +208,9 @@ def _lagging(
             heapq.heappop(heap)
 
 
-def _listed(keeps: dict[str, int], members: dict[str, list[int]]) -> str:
-    shown = [f"{group} keeps {keeps[group]:,} of {len(members[group]):,}" for group in list(members)[:SHOWN]]
-    more = len(members) - len(shown)
+def _listed(keeps: dict[str, int], lengths: dict[str, int]) -> str:
+    shown = [f"{group} keeps {keeps[group]:,} of {lengths[group]:,}" for group in list(lengths)[:SHOWN]]
+    more = len(lengths) - len(shown)
     return ", ".join(shown) + (f", and {more:,} more" if more else "")
 
 

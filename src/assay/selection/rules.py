@@ -11,14 +11,16 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from assay.data.coded import Coded
 from assay.errors import ConfigError
 from assay.selection.budget import Limit
 from assay.selection.choice import Choice
 from assay.selection.diverse import LARGEST_COSINE, diverse
+from assay.selection.named import Listed
 from assay.selection.pruning import prune_combined, prune_correct, prune_incorrect
 from assay.selection.ranked import middle, top, trim
 from assay.selection.result import Pool
-from assay.selection.rounds import balance, round_robin
+from assay.selection.rounds import ByQuery, balance, columns_of, round_robin
 
 Need = Literal["score", "scores by query", "embeddings", "set correct", "set incorrect"]
 
@@ -34,7 +36,7 @@ class Columns:
 
     scores: Mapping[str, Float[np.ndarray, "n"]]
     ranks: Mapping[str, Float[np.ndarray, "n"]] = field(default_factory=dict)
-    by_query: Float[np.ndarray, "n q"] | None = None
+    by_query: ByQuery | None = None
     queries: tuple[str, ...] = ()
     turns: Literal["query", "task"] = "query"
     embeddings: Float[np.ndarray, "n d"] | None = None
@@ -118,10 +120,10 @@ class Rule:
 
 def _balance(asked: Asked) -> Choice:
     if asked.options.by == "source":
-        groups: tuple[str, ...] = asked.pool.files
+        groups = Coded.of(asked.pool.files)
     else:
-        groups = tuple("(no task)" if task is None else task for task in asked.pool.tasks)
-    if len(set(groups)) < 2:
+        groups = Coded.of("(no task)" if task is None else task for task in asked.pool.tasks)
+    if len(groups.names) < 2:
         raise ConfigError(
             f"There is nothing to balance but one {asked.options.by}, {groups[0]}; take the rule top."
         )
@@ -132,7 +134,9 @@ def _balance(asked: Asked) -> Choice:
 def _round_robin(asked: Asked) -> Choice:
     columns = asked.columns
     assert columns.by_query is not None
-    scores = -columns.by_query if asked.options.lowest_first else columns.by_query
+    scores = columns.by_query
+    if asked.options.lowest_first:
+        scores = Listed.of(columns_of(scores), np.negative)
     return round_robin(scores, asked.limit, asked.name, columns.queries, columns.turns)
 
 

@@ -6,6 +6,7 @@ Knows the table of rules and no files. The same input always gives the same outp
 from dataclasses import asdict
 
 import numpy as np
+from jaxtyping import Float
 
 from assay.data.texts import counted
 from assay.errors import ConfigError
@@ -13,8 +14,10 @@ from assay.selection.beside import overlaps, usual_choices
 from assay.selection.budget import Budget, Limit
 from assay.selection.choice import Choice
 from assay.selection.drift import drift_of, drift_sentences
+from assay.selection.named import Named
 from assay.selection.orders import percent, require_no_infinity
 from assay.selection.result import Pool, SelectionResult
+from assay.selection.rounds import columns_of
 from assay.selection.rules import RULES, Asked, Columns, Options, Rule, rule_named
 from assay.selection.weights import HOW, rank_weights
 
@@ -45,7 +48,6 @@ def select(
     asked = Asked(pool, columns, limit, options, _deciding(row, columns, options))
     choice = row.choose(asked)
     decided = (options.correct, options.incorrect) if row.name == "combined" else (asked.order,)
-    scores = {**columns.scores, **{RANK.format(name): ranks for name, ranks in columns.ranks.items()}}
     words = usual_choices(columns.scores, decided) if options.beside is None else options.beside
     drift = drift_of(pool, choice.kept)
     weights = rank_weights(choice.preference, choice.kept) if options.weights else None
@@ -55,7 +57,7 @@ def select(
         reasons=choice.reasons,
         rule=row.name,
         reading=(*choice.reading, _tally(choice, pool, limit), *([HOW] if options.weights else [])),
-        scores=scores,
+        scores=_with_ranks(columns),
         order=asked.order,
         overlaps=overlaps(choice.kept, pool.tokens, columns.scores, words),
         region=choice.region,
@@ -111,17 +113,23 @@ def _named(columns: Columns, order: str | None, needed: bool) -> str:
 
 def _require_columns(pool: Pool, columns: Columns) -> None:
     """Columns as long as the pool, and nothing infinite in them."""
-    named = {
-        **columns.scores,
-        **{RANK.format(name): ranks for name, ranks in columns.ranks.items()},
-        **({} if columns.by_query is None else {"scores by query": columns.by_query}),
-    }
-    for name, values in named.items():
-        if len(values) != len(pool):
-            raise ConfigError(
-                f"{name} has {len(values):,} values, but the pool has {counted(len(pool), 'candidate')}."
-            )
-        require_no_infinity(np.asarray(values), pool.ids, name)
+    for name, values in _with_ranks(columns).items():
+        _require_column(values, pool, name)
+    for values in () if columns.by_query is None else columns_of(columns.by_query):
+        _require_column(values, pool, "scores by query")
+
+
+def _require_column(values: Float[np.ndarray, "n"], pool: Pool, name: str) -> None:
+    if len(values) != len(pool):
+        raise ConfigError(
+            f"{name} has {len(values):,} values, but the pool has {counted(len(pool), 'candidate')}."
+        )
+    require_no_infinity(np.asarray(values), pool.ids, name)
+
+
+def _with_ranks(columns: Columns) -> Named:
+    """The scores, and the mean percentile ranks as "rank by NAME"."""
+    return Named.of(columns.scores) | Named.of(columns.ranks, RANK)
 
 
 def _tally(choice: Choice, pool: Pool, limit: Limit) -> str:

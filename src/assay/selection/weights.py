@@ -2,7 +2,8 @@
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import rankdata
+
+from assay.selection.orders import rising_ranks
 
 HOW = "Weights fall in a line with the rank among the kept, from about 1.5 for the best to 0.5 for the last."
 
@@ -16,6 +17,6 @@ def rank_weights(preference: Float[np.ndarray, "n"], kept: Bool[np.ndarray, "n"]
     weights = np.where(kept, 1.0, 0.0)
     ranked = kept & ~np.isnan(preference)
     if ranked.any():
-        rising = rankdata(preference[ranked], method="average")
+        rising = rising_ranks(preference[ranked])
         weights[ranked] = 0.5 + (rising - 0.5) / len(rising)
     return weights

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from assay.report.selections.deciding import Side, scored, sides_of
 from assay.report.words import count, figure, label
+from assay.selection.orders import best_first
 from assay.selection.result import SelectionResult
 
 EACH = 5
@@ -35,15 +36,13 @@ def groups_of(result: SelectionResult) -> list[Group]:
         kinds = (("kept", np.flatnonzero(result.kept)), ("dropped", np.flatnonzero(~result.kept)))
         return [Group(f"The first {kind}", _some(rows)) for kind, rows in kinds if len(rows)]
     groups = []
-    without: dict[int, None] = {}
+    without = np.zeros(len(result.pool), dtype=bool)
     for side in sides:
         values = result.scores[side.name]
-        known = np.flatnonzero(scored(values))
-        order = known[np.argsort(-values[known], kind="stable")]
-        groups += _of_order(order, values, result.kept, side)
-        without |= dict.fromkeys(np.flatnonzero(~scored(values)).tolist())
-    if without:
-        rows = np.asarray(sorted(without))
+        groups += _of_order(best_first(values), values, result.kept, side)
+        without |= ~scored(values)
+    if without.any():
+        rows = np.flatnonzero(without)
         groups.append(Group(f"Without a score ({count(len(rows), 'example')})", _some(rows)))
     return groups
 

@@ -1,7 +1,6 @@
 """Reasons grouped: those that say the same but for their numbers are one. Knows only their words."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,23 +32,41 @@ class Rest:
     candidates: int
 
 
+class _Members:
+    """Those of one kind so far: how many, their tokens, and for each place the least and the most."""
+
+    def __init__(self, numbers: list[str]) -> None:
+        self.candidates = self.tokens = 0
+        self.least, self.most = list(numbers), list(numbers)
+
+    def add(self, numbers: list[str], tokens: int) -> None:
+        self.candidates += 1
+        self.tokens += tokens
+        for place, number in enumerate(numbers):
+            value = _value(number)
+            if value < _value(self.least[place]):
+                self.least[place] = number
+            if value > _value(self.most[place]):
+                self.most[place] = number
+
+
 def kinds_of(result: SelectionResult, most: int = MOST_KINDS) -> tuple[list[Kind], list[Rest]]:
     """Dropped before kept, of each at most `most` kinds, the largest first; and the rest."""
-    members: dict[tuple[bool, tuple[str, ...]], list[int]] = defaultdict(list)
-    numbers: list[list[str]] = []
-    for candidate, (keep, reason) in enumerate(zip(result.kept.tolist(), result.reasons, strict=True)):
+    members: dict[tuple[bool, tuple[str, ...]], _Members] = {}
+    for keep, reason, tokens in zip(result.kept, result.reasons, result.pool.tokens, strict=True):
         parts = _NUMBER.split(_ANOTHER.sub("another", reason))
-        members[keep, tuple(parts[::2])].append(candidate)
-        numbers.append(parts[1::2])
+        numbers = parts[1::2]
+        kind = members.setdefault((bool(keep), tuple(parts[::2])), _Members(numbers))
+        kind.add(numbers, int(tokens))
     shown, rest = [], []
     for decision in (False, True):
         here = [(pieces, those) for (keep, pieces), those in members.items() if keep is decision]
-        here.sort(key=lambda kind: -len(kind[1]))
+        here.sort(key=lambda kind: -kind[1].candidates)
         for pieces, those in here[:most]:
-            said = together(pieces, [numbers[i] for i in those])
-            shown.append(Kind(decision, said, len(those), int(result.pool.tokens[those].sum())))
+            said = together(pieces, [those.least, those.most])
+            shown.append(Kind(decision, said, those.candidates, those.tokens))
         if here[most:]:
-            rest.append(Rest(decision, len(here) - most, sum(len(those) for _, those in here[most:])))
+            rest.append(Rest(decision, len(here) - most, sum(those.candidates for _, those in here[most:])))
     return shown, rest
 
 
