@@ -224,8 +224,15 @@ def test_agreement_with_people_is_of_the_answers_that_they_judged(tmp_path):
         found = agree_with_people(
             examples, at(url), tmp_path / "replies.sqlite", answer="said", label="human"
         )
-    assert (found.both_right, found.judge_only, found.people_only, found.both_wrong) == (1, 1, 0, 1)
-    assert (found.without_verdict, found.without_label) == (1, 1)
+        refused = agree_with_people(
+            examples[3:4], at(url), tmp_path / "replies.sqlite", answer="said", label="human"
+        )
+    agreed = found.agreement
+    assert (agreed.both_right, agreed.judge_only, agreed.people_only, agreed.both_wrong) == (1, 1, 0, 1)
+    assert (agreed.without_verdict, agreed.without_label) == (1, 1)
+    assert [one.right for one in found.judged.verdicts] == [True, True, False, None, True]
+    assert found.labels == (True, False, False, True, None)
+    assert refused.agreement is None
 
 
 def test_a_real_server_judges_as_its_model_does_in_memory(served_url, served_model, tmp_path):

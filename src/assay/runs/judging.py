@@ -87,6 +87,19 @@ class Judged(Generic[T]):
     spent: Spent
 
 
+@dataclass(frozen=True, slots=True)
+class BesidePeople:
+    """Answers that people judged before a judge: `labels` and verdicts in the order of `cases`.
+
+    `agreement` is None where no answer has both.
+    """
+
+    cases: tuple[Case, ...]
+    labels: tuple[bool | None, ...]
+    judged: Judged[Judgement]
+    agreement: HumanAgreement | None
+
+
 def judge_answers(
     cases: Sequence[Case], config: JudgeConfig, kept: Path, *, progress: Progress = SILENT
 ) -> Judged[Judgement]:
@@ -115,19 +128,23 @@ def agree_with_people(
     answer: str,
     label: str,
     progress: Progress = SILENT,
-) -> HumanAgreement:
+) -> BesidePeople:
     """Let the judge judge answers that people have judged.
 
     Each example is a question with its golden answer as completion; the columns `answer` and `label` of its
-    row hold what somebody answered and whether people find it right. Raises as `judge_answers`,
-    `labelled_case` and `agreement` do.
+    row hold what somebody answered and whether people find it right. Raises as `judge_answers` and
+    `labelled_case` do.
     """
     pairs = [
         labelled_case(example, answer=answer, label=label, column=config.key_checkpoints)
         for example in examples
     ]
-    found = judge_answers([case for case, _ in pairs], config, kept, progress=progress)
-    return agreement(found.verdicts, {case.id: said for case, said in pairs if said is not None})
+    cases, labels = tuple(case for case, _ in pairs), tuple(said for _, said in pairs)
+    found = judge_answers(cases, config, kept, progress=progress)
+    both = {one.example_id for one in found.verdicts if one.right is not None}
+    known = {case.id: said for case, said in pairs if said is not None}
+    agreed = agreement(found.verdicts, known) if both & known.keys() else None
+    return BesidePeople(cases, labels, found, agreed)
 
 
 def _driven(

@@ -99,7 +99,10 @@ def test_arms_are_preferred_to_the_first_arm_of_the_same_seed(world: Path, tmp_p
             assert row["preferred"] is None
             continue
         ours, theirs = row["answer"].strip(), first[row["seed"], row["query_id"]]
-        assert row["preferred"] == ("tie" if ours == theirs else "better" if ours > theirs else "worse")
+        expected = "tie" if ours == theirs else "better" if ours > theirs else "worse"
+        assert row["preferred"] == expected
+        said = None if ours == theirs else expected
+        assert (row["preferred_shown_second"], row["preferred_shown_first"]) == (said, said)
         found.add(row["preferred"])
     assert {"better", "worse"} <= found
     contest = done.result.judge["model: base+cot on queries, against base"]
@@ -131,6 +134,13 @@ def test_the_judge_is_held_against_people(world: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
     agreement = done.result.judge["agreement with people"]
     assert agreement.startswith(f"{agreeing / known:.1%} of {known} answers")
+    table = pq.read_table(tmp_path / "out" / "labels.parquet").to_pylist()
+    assert [(row["answer"], row["label"], row["judged"]) for row in table] == [
+        (answer, bool(label), right) for answer, label, right in zip(answers, labels, said, strict=True)
+    ]
+    told = [row["answer"] for row in done.answers.to_pylist() if (row["answer"] or "").strip()]
+    replies = sum(3 if verdict_on(answer) is None else 1 for answer in [*told, *answers])
+    assert done.result.judge["asked"].startswith(f"{replies:,} replies")
 
 
 @pytest.mark.parametrize(

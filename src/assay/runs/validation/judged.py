@@ -6,6 +6,7 @@ nothing twice. How a judge is asked is for `runs.judging`.
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,50 @@ import pyarrow as pa
 from assay.asking.spent import Price, Spent
 from assay.data.example import Example
 from assay.errors import DataError
+from assay.judging.agreement import HumanAgreement
 from assay.judging.columns import case_of, labelled_case
 from assay.judging.judgement import Case, Contest, Counts, Judgement, Pairing, Preference
 from assay.progress import SILENT, Progress
 from assay.runs.crafting.asking import opened
 from assay.runs.inputs import read_file
-from assay.runs.judging import JudgeConfig, agree_with_people, compare_answers, judge_answers
+from assay.runs.judging import (
+    BesidePeople,
+    JudgeConfig,
+    agree_with_people,
+    compare_answers,
+    judge_answers,
+)
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.evaluation import ASKED
 from assay.runs.validation.inputs import Examples
 
 PREFERRED = {"first": "worse", "second": "better", "tie": "tie"}
+JUDGED = pa.schema([*ASKED, ("preferred_shown_second", pa.string()), ("preferred_shown_first", pa.string())])
+"""What was asked, with the two verdicts that a preference is made of: where this answer was shown second, and
+where it was shown first."""
+PEOPLE = pa.schema(
+    [
+        ("id", pa.string()),
+        ("question", pa.string()),
+        ("reference", pa.string()),
+        ("answer", pa.string()),
+        ("label", pa.bool_()),
+        ("judged", pa.bool_()),
+        ("judge_said", pa.string()),
+        ("judge_lacks", pa.string()),
+    ]
+)
+"""Answers that people judged (`label`), and the judge's verdict on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """`answers` with the judge's columns filled (`JUDGED`), the judge `beside_people` (`PEOPLE`), and what is
+    to be told of the judge."""
+
+    answers: pa.Table
+    beside_people: pa.Table | None
+    told: dict[str, Any]
 
 
 def require_judge(config: ValidateConfig, examples: Examples) -> None:
@@ -45,14 +79,14 @@ def require_judge(config: ValidateConfig, examples: Examples) -> None:
 
 def judged(
     config: ValidateConfig, answers: pa.Table, examples: Examples, kept: Path, progress: Progress = SILENT
-) -> tuple[pa.Table, dict[str, Any]]:
-    """`answers` with the judge's columns filled, and what is to be told of the judge.
+) -> Verdicts:
+    """What the judge says of every generated answer, and what it says of the answers that people judged.
 
     What a judge did not say is null in `judged`, and never 0. Raises as `runs.judging` does.
     """
     judge = config.judge
     if judge is None:
-        return answers, {}
+        return Verdicts(answers, None, {})
     rows = answers.to_pylist()
     by_query = {(name, one.id): one for name, members in examples.queries.items() for one in members}
     asked = [row for row in rows if row["answer"] is not None]
@@ -80,6 +114,7 @@ def judged(
         pairs, cost = _preferences(judge, asked, cases, kept, progress)
         told |= pairs
         spent.append(cost)
+    people = None
     if config.judge_labels is not None:
         found = agree_with_people(
             _labelled(config),
@@ -89,12 +124,11 @@ def judged(
             label=config.judge_labels.label,
             progress=progress,
         )
-        told["agreement with people"] = (
-            f"{found.share:.1%} of {found.answers:,} answers ({found.low:.1%} to {found.high:.1%}, Wilson)"
-            + ("" if found.kappa is None else f", Cohen's kappa {found.kappa:.2f}")
-            + f"; {found.without_verdict:,} without a verdict"
-        )
-    return pa.Table.from_pylist(rows, schema=ASKED), {**told, **_cost(judge, Spent.total(spent))}
+        people = _people(found)
+        told["agreement with people"] = _agreement(found.agreement)
+        spent.append(found.judged.spent)
+    told |= _cost(judge, Spent.total(spent))
+    return Verdicts(pa.Table.from_pylist(rows, schema=JUDGED), people, told)
 
 
 def _labelled(config: ValidateConfig) -> Sequence[Example]:
@@ -112,6 +146,34 @@ def _labelled(config: ValidateConfig) -> Sequence[Example]:
             f"{labels.file}: no answer has a label in {labels.label!r} to hold the judge against."
         )
     return examples
+
+
+def _people(found: BesidePeople) -> pa.Table:
+    rows = [
+        {
+            "id": case.id,
+            "question": case.question,
+            "reference": case.golden,
+            "answer": case.answer,
+            "label": label,
+            "judged": verdict.right,
+            "judge_said": verdict.reason,
+            "judge_lacks": _lack(verdict),
+        }
+        for case, label, verdict in zip(found.cases, found.labels, found.judged.verdicts, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, schema=PEOPLE)
+
+
+def _agreement(found: HumanAgreement | None) -> str:
+    if found is None:
+        return "no answer has both a label and a verdict"
+    kappa = "" if found.kappa is None else f", Cohen's kappa {found.kappa:.2f}"
+    share = f"{found.share:.1%} of {found.answers:,} answers"
+    return (
+        f"{share} ({found.low:.1%} to {found.high:.1%}, Wilson){kappa}; "
+        f"{found.without_verdict:,} without a verdict"
+    )
 
 
 def _preferences(
@@ -135,9 +197,12 @@ def _preferences(
     said = compare_answers(pairings, judge, kept, progress=progress)
     contests: dict[str, list[Preference]] = {}
     for (row, _), one in zip(held, said.verdicts, strict=True):
+        plain, turned = (None if order is None else PREFERRED[order] for order in one.orders)
         row |= {
             "preferred": _lack(one) if one.better is None else PREFERRED[one.better],
             "preferred_said": one.reason,
+            "preferred_shown_second": plain,
+            "preferred_shown_first": turned,
         }
         contests.setdefault(f"{row['model']}: {row['arm']} on {row['query_set']}", []).append(one)
     told = {}
@@ -145,7 +210,9 @@ def _preferences(
         contest = Contest.of(preferences)
         told[f"{name}, against {rows[0]['arm']}"] = (
             f"{contest.second:,} better, {contest.first:,} worse, {contest.ties:,} ties "
-            f"({contest.swayed:,} of them by the order), {contest.without_verdict:,} without a verdict"
+            f"({contest.swayed:,} of them by the order), {contest.without_verdict:,} without a verdict; "
+            f"what stood first was preferred {contest.shown_first:,} times, what stood second "
+            f"{contest.shown_second:,} times"
         )
     return told, said.spent
 

@@ -33,7 +33,7 @@ from assay.runs.validation.result import result_of
 from assay.runs.validation.settings import model_names, settings_of
 from assay.validation.result import ValidationResult
 
-RESULT, REPLIES = "validation.json", "replies.sqlite"
+RESULT, REPLIES, LABELLED = "validation.json", "replies.sqlite", "labels.parquet"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +87,8 @@ def run_validation(
     asked = list(carried_out(work, ready, config, benchmarks, progress))
     answers = pa.concat_tables(one.answers for one in asked)
     benchmarked = [one.benchmarks for one in asked if one.benchmarks is not None]
-    answers, judge = judged(config, answers, examples, out / REPLIES, progress)
+    verdicts = judged(config, answers, examples, out / REPLIES, progress)
+    answers = verdicts.answers
     progress.note("Writing tables and the report.")
     about = {
         "command": command,
@@ -109,13 +110,15 @@ def run_validation(
         examples,
         study,
         about,
-        judge,
+        verdicts.told,
         pa.concat_tables(benchmarked) if benchmarked else None,
     )
     write_atomically(out / ANSWERS, lambda temporary: pq.write_table(answers, temporary))
     if benchmarked:
         whole = pa.concat_tables(benchmarked)
         write_atomically(out / BENCHMARKS, lambda temporary: pq.write_table(whole, temporary))
+    if verdicts.beside_people is not None:
+        write_atomically(out / LABELLED, lambda temporary: pq.write_table(verdicts.beside_people, temporary))
     write_json(out / RESULT, result.to_dict())
     report = write_validation_report(result, out)
     return Validation(config, result, answers, validation_lines(result), rejects, out, report)
