@@ -108,6 +108,15 @@ def test_arms_are_preferred_to_the_first_arm_of_the_same_seed(world: Path, tmp_p
     contest = done.result.judge["model: base+cot on queries, against base"]
     better = sum(row["preferred"] == "better" for row in told)
     assert contest.startswith(f"{better} better, ")
+    worth = {"better": 1, "tie": 0, "worse": -1}
+    each = [
+        sum(worth[row["preferred"]] for row in told if row["preferred"] and row["seed"] == seed)
+        for seed in (0, 1)
+    ]
+    (row,) = [one for one in done.result.rows if one.measure == "preferred" and one.effect]
+    queries = sum(row["arm"] == "base" and row["seed"] == 0 for row in told)
+    assert row.effect is not None and row.effect.per_seed == tuple(total / queries for total in each)
+    assert row.effect.test in ("t over seeds", "no test")
 
 
 def test_the_judge_is_held_against_people(world: Path, tmp_path: Path) -> None:

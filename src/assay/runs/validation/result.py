@@ -32,9 +32,12 @@ FORCED = Measure("forced", "teacher-forced exact match", "share of right answers
 EXACT = Measure("exact", "generated answer, exact match", "share of right answers")
 RIGHT = Measure("right", "generated answer, checked", "share of right answers")
 JUDGED = Measure("judged", "generated answer, judged", "share of right answers")
-MEASURES = (LOSS, FORCED, EXACT, RIGHT, JUDGED)
+PREFERRED = Measure("preferred", "preferred by the judge: better less worse", "its own unit")
+"""1 where an answer is better than the first arm's, 0 for a tie, −1 where it is worse."""
+MEASURES = (LOSS, FORCED, EXACT, RIGHT, JUDGED, PREFERRED)
 HELD = (LOSS, RIGHT, JUDGED)
 """What a study's verdicts are held against."""
+WORTH = {"better": 1.0, "tie": 0.0, "worse": -1.0}
 SHOWN = 3
 """Answers shown of an arm on a query set that became right, and as many that became wrong."""
 
@@ -107,6 +110,8 @@ def _measured(
                 if of_set[measure.name].null_count == len(of_set):
                     continue
                 values = {arm.name: _values(of_set, arm.name, config.seeds, measure.name) for arm in arms}
+                if measure == PREFERRED:
+                    values[arms[0].name] = np.zeros_like(values[arms[0].name])
                 if np.isnan(sum(values.values())).all():
                     continue
                 direction: Direction = "undesired" if query_set in config.undesired else "desired"
@@ -116,10 +121,10 @@ def _measured(
 def _values(table: pa.Table, arm: str, seeds: Iterable[int], column: str) -> Float[np.ndarray, "s q"]:
     """One row per seed, queries in their order; NaN where a cell is null."""
     of_arm = table.filter(pc.equal(table["arm"], arm))
-    rows = [
-        of_arm.filter(pc.equal(of_arm["seed"], seed))[column].cast(pa.float64()).to_numpy() for seed in seeds
-    ]
-    return np.stack(rows)
+    rows = [of_arm.filter(pc.equal(of_arm["seed"], seed))[column] for seed in seeds]
+    if column == PREFERRED.name:
+        return np.array([[WORTH.get(said, np.nan) for said in row.to_pylist()] for row in rows])
+    return np.stack([row.cast(pa.float64()).to_numpy() for row in rows])
 
 
 def _query_sets(config: ValidateConfig, answers: pa.Table) -> Iterator[QuerySet]:
