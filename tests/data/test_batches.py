@@ -25,3 +25,10 @@ def test_a_dozen_rows_are_not_half_padding() -> None:
     one_batch = len(lengths) * max(lengths)
     assert sum(lengths) / one_batch < 0.75
     assert sum(lengths) / padded > 0.85
+
+
+def test_what_every_row_has_beside_counts_towards_the_budget_and_not_as_padding() -> None:
+    assert token_budget_batches([10, 10, 10, 10], 40) == [[0, 1, 2, 3]]
+    assert token_budget_batches([10, 10, 10, 10], 40, beside=10) == [[0, 1], [2, 3]]
+    lengths = [100, 60, 100, 60]
+    assert token_budget_batches(lengths, 1000, beside=100) == token_budget_batches(lengths, 1000)

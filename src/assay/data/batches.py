@@ -24,25 +24,26 @@ WORTH_RUNNING = 8
 """A batch of 1/8 of the budget keeps the machine busy; fewer tokens take longer each."""
 
 
-def token_budget_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def token_budget_batches(lengths: Sequence[int], budget: int, beside: int = 0) -> list[list[int]]:
     """Positions of `lengths` in batches whose padded size, rows × longest, stays within `budget` tokens.
 
     Longest first, so that a batch that does not fit in memory fails at once. One row alone may exceed it. A
-    batch ends before the budget does where the next row would be mostly padding.
+    batch ends before the budget does where the next row would be mostly padding. Tokens that every row has
+    `beside` (in a cache) count towards the budget and are no padding.
     """
     batches: list[list[int]] = []
     for position in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and _joins(lengths[position], lengths[batches[-1][0]], len(batches[-1]), budget):
+        if batches and _joins(lengths[position], lengths[batches[-1][0]], len(batches[-1]), budget, beside):
             batches[-1].append(position)
         else:
             batches.append([position])
     return batches
 
 
-def _joins(length: int, longest: int, rows: int, budget: int) -> bool:
+def _joins(length: int, longest: int, rows: int, budget: int, beside: int) -> bool:
     much_shorter = length < MUCH_SHORTER * longest
     worth_running = longest * rows * WORTH_RUNNING >= budget
-    return longest * (rows + 1) <= budget and not (much_shorter and worth_running)
+    return (longest + beside) * (rows + 1) <= budget and not (much_shorter and worth_running)
 
 
 def pad(tokens: Sequence[Tokens], pad_id: int = 0) -> PaddedBatch:

@@ -126,8 +126,8 @@ class _Texts:
         for group in token_budget_batches([len(self.openings[at]) for at in ats], self.budget):
             past = _Past.of(head, [self.openings[ats[member]] for member in group])
             members = [(row, place) for row, at in enumerate(group) for place in of_opening[ats[at]]]
-            lengths = [past.width + len(self.following(pairs[place])) for _, place in members]
-            for batch in token_budget_batches(lengths, self.budget):
+            lengths = [len(self.following(pairs[place])) for _, place in members]
+            for batch in token_budget_batches(lengths, self.budget, beside=past.width):
                 rows, places = zip(*(members[one] for one in batch), strict=True)
                 behind = [self.following(pairs[place]) for place in places]
                 found[list(places)] = past.means(head, list(rows), behind)
