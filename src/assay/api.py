@@ -155,7 +155,7 @@ def validate(
     arms: str | Sequence[str] = (),
     queries: Files,
     out: str | Path,
-    study: str | Path | None = None,
+    study: str | Path | Sequence[str | Path] = (),
     progress: Progress = SILENT,
     **options: Any,
 ) -> Validation:
@@ -163,9 +163,10 @@ def validate(
 
     `sets` are training files by the names that `arms` ("base", "base+cot", "base -> clarify",
     "continue(base) -> pos") know them by; the first arm is what the others are held against. With `study`,
-    the folder of a swift study, its verdicts are held against the effects. `options` are the other fields of
-    `assay.runs.validation.config.ValidateConfig`; `design` names the paper's arms. A second call goes on with
-    what is in `out`. Raises AssayError of the fitting kind for whatever a person can mend.
+    the folder of a swift study (or one for each base model), its verdicts are held against the effects.
+    `options` are the other fields of `assay.runs.validation.config.ValidateConfig`; `design` names the
+    paper's arms. A second call goes on with what is in `out`. Raises AssayError of the fitting kind for
+    whatever a person can mend.
     """
     config = validate_config(
         {
@@ -173,7 +174,7 @@ def validate(
             "sets": _named(sets, "sets"),
             "arms": [arms] if isinstance(arms, str) else list(arms),
             "queries": _named(queries, "queries"),
-            "study": None if study is None else str(study),
+            "study": _several(study or ()),
             **options,
         }
     )

@@ -54,8 +54,11 @@ def validate(
         typer.Option(metavar="NAME", help="This query set holds bad responses; repeatable."),
     ] = None,
     study: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER", help="A swift study whose verdicts are held against the effects."),
+        list[str] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A swift study whose verdicts are held against the effects; one for each base model.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

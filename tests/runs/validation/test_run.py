@@ -9,6 +9,7 @@ import pytest
 
 from assay.errors import ConfigError, DataError, ModelError, NumericsError, ResumeError
 from assay.files import read_json, write_json
+from assay.runs.validation.predictions import StudySaid, studies_of
 from assay.runs.validation.run import run_validation
 from tests.runs.lab import Heard, rows, write_rows
 from tests.runs.validation.world import RECIPE, config
@@ -173,6 +174,22 @@ def test_verdicts_of_a_study_stand_beside_the_effects_of_their_context(
         assert (row.true, row.true_low) == (effect.value, effect.low)
     assert any("cot on other" in note for note in done.result.notes)
     run_validation(config(world), finished)
+
+
+def test_of_several_studies_each_goes_with_the_base_model_it_was_made_on() -> None:
+    one, other = (StudySaid(name, (), None, name, name, f"digest {name}") for name in ("one", "other"))
+    full = StudySaid("full", (), None, "full", "third")
+    models = {"a": "digest other", "b": "digest one", "x/third": "digest third"}
+    chosen = studies_of([one, other, full], models)
+    assert chosen.by_model == {"a": other, "b": one, "x/third": full}
+    assert chosen.notes[0] == "The study one was made on one, which goes on from b."
+    assert studies_of([one], models).by_model == dict.fromkeys(models, one)
+    alone = studies_of([one], {"a": "digest other"})
+    assert alone.notes == ("The study was made on one, which goes on from none of the base models here.",)
+    with pytest.raises(ConfigError, match="--study one: it was made on one, which goes on from none"):
+        studies_of([one, other], {"a": "digest other"})
+    with pytest.raises(ConfigError, match="one was made on the base model b, too"):
+        studies_of([one, one], models)
 
 
 @pytest.mark.parametrize(

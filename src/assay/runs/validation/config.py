@@ -44,10 +44,11 @@ class ValidateConfig(DataConfig):
 
     `base_model` are the models that every arm is trained on. `sets` are training examples by the name that
     arms know them by, `arms` the texts of the arms, `design` a ready-made list of them (arms may be added).
-    `queries` are held out, `undesired` names those that hold bad responses. `study` is the folder of a swift
-    study whose verdicts are held against the effects, those of `context` ("auto" goes by the tasks that a
-    strategy's set and the queries share). `seeds` are numbers, or how many.
-    `queries_are` says whether intervals speak of these very queries or take them to be a sample.
+    `queries` are held out, `undesired` names those that hold bad responses. `study` are folders of
+    swift studies whose verdicts are held against the effects, those of `context` ("auto" goes by the tasks
+    that a strategy's set and the queries share); of several each is held against the effects under the base
+    model that it was made on. `seeds` are numbers, or how many. `queries_are` says whether intervals speak of
+    these very queries or take them to be a sample.
 
     `match` says what arms have in common with the first of the same start: steps, tokens, or that each row is
     learned from once an epoch. `weigh` says what a step of several sets learns from: the mean over all its
@@ -67,7 +68,7 @@ class ValidateConfig(DataConfig):
     design: str | None = None
     queries: dict[str, SetConfig] = Field(default_factory=dict)
     undesired: list[str] = Field(default_factory=list)
-    study: str | None = None
+    study: list[str] = Field(default_factory=list)
     context: Literal["auto", "in-task", "cross-task"] = "auto"
     queries_are: Literal["fixed", "redrawn"] = "fixed"
     seeds: list[int] = Field(default_factory=lambda: [0, 1, 2])
@@ -93,7 +94,7 @@ class ValidateConfig(DataConfig):
         """One of a list for the list, a file name for `{file: name}`, and a number of seeds for 0, 1, ..."""
         if not isinstance(values, dict):
             return values
-        values = dict(values)
+        values = {key: value for key, value in values.items() if (key, value) != ("study", None)}
         for key in ("sets", "queries"):
             if isinstance(values.get(key), dict):
                 values[key] = {
@@ -102,7 +103,7 @@ class ValidateConfig(DataConfig):
                 }
         if isinstance(values.get("judge_labels"), str | Path):
             values["judge_labels"] = {"file": str(values["judge_labels"])}
-        for key in ("base_model", "arms", "undesired", "benchmarks"):
+        for key in ("base_model", "arms", "undesired", "benchmarks", "study"):
             if isinstance(values.get(key), str | Path):
                 values[key] = [str(values[key])]
         seeds = values.get("seeds")
@@ -128,7 +129,7 @@ class ValidateConfig(DataConfig):
             raise ValueError("judge: it judges generated answers, and none are generated (answers: none)")
         if self.benchmark_limit is not None and not self.benchmarks:
             raise ValueError("benchmark_limit: name the tasks that it limits (--benchmarks FILE)")
-        for field in ("base_model", "arms", "seeds", "benchmarks"):
+        for field in ("base_model", "arms", "seeds", "benchmarks", "study"):
             given = getattr(self, field)
             if twice := [one for one in given if given.count(one) > 1]:
                 raise ValueError(f"{field}: {twice[0]!r} is given twice")

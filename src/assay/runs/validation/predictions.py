@@ -13,6 +13,7 @@ from typing import Any
 from assay.data.example import Example
 from assay.errors import ConfigError, DataError
 from assay.files import read_json
+from assay.runs.folder import SETTINGS
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.inputs import Examples
 from assay.studies.result import Estimate, Verdict
@@ -26,11 +27,22 @@ STUDY = "study.json"
 
 @dataclass(frozen=True, slots=True)
 class StudySaid:
-    """The verdicts of a study, the name of its control (None without one), and the model it was made on."""
+    """The verdicts of a study, the name of its control (None without one), and the model it was made on.
 
+    `base` is the name of that model's base and `base_digest` that of the base's weights, as far as they are
+    known.
+    """
+
+    place: str
     verdicts: tuple[Verdict, ...]
     control: str | None
     model: str | None
+    base: str | None = None
+    base_digest: str | None = None
+
+    def is_of(self, name: str, digest: str) -> bool:
+        """Whether it was made on this base model."""
+        return self.base_digest == digest if self.base_digest else self.base in (name, Path(name).name)
 
 
 def read_study(place: Path) -> StudySaid:
@@ -49,7 +61,60 @@ def read_study(place: Path) -> StudySaid:
         raise DataError(
             f"--study {place}: {path} cannot be read as a study; run `assay study` again."
         ) from error
-    return StudySaid(verdicts, next(iter(controls), None), model)
+    made_on = _made_on(path.parent / SETTINGS)
+    return StudySaid(
+        str(place),
+        verdicts,
+        next(iter(controls), None),
+        model,
+        made_on.get("base_model"),
+        made_on.get("base_digest"),
+    )
+
+
+def _made_on(settings: Path) -> Mapping[str, Any]:
+    """What the settings of a study say of its model; nothing where there are none."""
+    try:
+        found = read_json(settings)["model"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Studies:
+    """The study that is held against the effects under each base model, by its name, and sentences about
+    what they were made on."""
+
+    by_model: Mapping[str, StudySaid]
+    notes: tuple[str, ...] = ()
+
+
+def studies_of(studies: Sequence[StudySaid], base_models: Mapping[str, str]) -> Studies:
+    """Which study goes with which of the `base_models` (digests of their weights by name).
+
+    One study goes with all of them; of several each goes with the base model that it was made on. Raises
+    ConfigError for one that was made on none of them, or on the same as another.
+    """
+    notes = tuple(_made_on_note(study, base_models) for study in studies)
+    if len(studies) < 2:
+        return Studies({name: study for study in studies for name in base_models}, notes)
+    found: dict[str, StudySaid] = {}
+    for study in studies:
+        mine = [name for name, digest in base_models.items() if study.is_of(name, digest)]
+        if not mine:
+            raise ConfigError(
+                f"--study {study.place}: it was made on {study.model}, which goes on from none of the base "
+                "models; of several studies each needs its own (--base-model)."
+            )
+        for name in mine:
+            if name in found:
+                raise ConfigError(
+                    f"--study {study.place}: {found[name].place} was made on the base model {name}, too; "
+                    "give one of them."
+                )
+            found[name] = study
+    return Studies(found, notes)
 
 
 def _verdict(stored: Mapping[str, Any]) -> Verdict:
@@ -78,15 +143,26 @@ def agreements(
     arms: Sequence[Arm],
     measured: Sequence[Measured],
     examples: Examples,
-    study: StudySaid,
+    studies: Studies,
 ) -> tuple[tuple[Agreement, ...], tuple[str, ...]]:
-    """How far the study and the effects agree, and sentences about what could be held against what."""
-    predictions = predictions_of(study.verdicts)
-    fitting = [one for one in predictions if one.context in _contexts(config, examples, one)]
-    rows = [row for one in measured for row in _rows(one, arms, fitting, study.control, config)]
+    """How far the studies and the effects agree, and sentences about what could be held against what."""
+    predictions = {name: predictions_of(study.verdicts) for name, study in studies.by_model.items()}
+    rows = [
+        row
+        for one in measured
+        if one.model in predictions
+        for row in _rows(
+            one,
+            arms,
+            [each for each in predictions[one.model] if each.context in _contexts(config, examples, each)],
+            studies.by_model[one.model].control,
+            config,
+        )
+    ]
     held = {(row.strategy, row.query_set) for row in rows}
-    left = sorted({(one.strategy, one.query_set) for one in predictions} - held)
-    notes = [f"The study was made on {study.model}."] if study.model else []
+    every = {(one.strategy, one.query_set) for each in predictions.values() for one in each}
+    left = sorted(every - held)
+    notes = list(studies.notes)
     if left:
         named = ", ".join(f"{strategy} on {query_set}" for strategy, query_set in left)
         notes.append(
@@ -94,6 +170,16 @@ def agreements(
             f"which the queries share some and lack others): {named}."
         )
     return agreements_of(rows), tuple([*notes, CAVEAT] if rows else notes)
+
+
+def _made_on_note(study: StudySaid, base_models: Mapping[str, str]) -> str:
+    theirs = [name for name, digest in base_models.items() if study.is_of(name, digest)]
+    known = study.base_digest or study.base
+    if theirs and len(base_models) > 1:
+        return f"The study {study.place} was made on {study.model}, which goes on from {', '.join(theirs)}."
+    if known and not theirs:
+        return f"The study was made on {study.model}, which goes on from none of the base models here."
+    return f"The study was made on {study.model or 'a model that it does not name'}."
 
 
 def _rows(

@@ -15,7 +15,7 @@ from assay.data.texts import prompt_text
 from assay.runs.validation.benchmarks import benchmark_measures, benchmark_sets
 from assay.runs.validation.config import ValidateConfig
 from assay.runs.validation.inputs import Examples
-from assay.runs.validation.predictions import StudySaid, agreements
+from assay.runs.validation.predictions import Studies, agreements
 from assay.validation.arms import Arm, comparisons_of
 from assay.validation.effects import Measured, interactions_of, rows_of, sentences
 from assay.validation.result import (
@@ -56,7 +56,7 @@ def result_of(
     summaries: tuple[ArmSummary, ...],
     answers: pa.Table,
     examples: Examples,
-    study: StudySaid | None,
+    studies: Studies,
     settings: Mapping[str, Any],
     judge: Mapping[str, Any],
     benchmarks: pa.Table | None = None,
@@ -76,7 +76,7 @@ def result_of(
         measured += found_there
     comparisons = comparisons_of(arms)
     compared = [one for one in measured if one.measure in HELD]
-    found, notes = ((), ()) if study is None else agreements(config, arms, compared, examples, study)
+    found, notes = agreements(config, arms, compared, examples, studies)
     return ValidationResult(
         settings=settings,
         models=models,

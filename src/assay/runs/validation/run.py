@@ -28,7 +28,7 @@ from assay.runs.validation.config import ValidateConfig, config_text
 from assay.runs.validation.inputs import read_validation, tokenise_validation
 from assay.runs.validation.judged import judged, require_judge
 from assay.runs.validation.plans import arms_asked, plan_notes, plans_of, summaries
-from assay.runs.validation.predictions import read_study
+from assay.runs.validation.predictions import read_study, studies_of
 from assay.runs.validation.result import result_of
 from assay.runs.validation.settings import model_names, settings_of
 from assay.validation.result import ValidationResult
@@ -60,7 +60,7 @@ def run_validation(
     require_writable(out)
     arms = arms_asked(config)
     models = model_names([given_base(one) for one in config.base_model])
-    study = None if config.study is None else read_study(Path(config.study))
+    said = [read_study(Path(one)) for one in config.study]
     needed = tuple(dict.fromkeys(name for arm in arms for name in arm.sets))
     examples = read_validation(config, needed)
     ready = {name: tokenise_validation(config, examples, source) for name, source in models.items()}
@@ -73,6 +73,7 @@ def run_validation(
     require_judge(config, examples)
     benchmarks = Benchmarks(config, examples) if config.benchmarks else None
     settings = settings_of(config, models, ready, None if benchmarks is None else benchmarks.settings)
+    studies = studies_of(said, settings["base_model"])
     if any_finished(out) or not (out / SETTINGS).is_file():
         refuse_others(out, settings, "validation")
     rejects = (*examples.rejects, *(reject for one in ready.values() for reject in one.rejects))
@@ -108,7 +109,7 @@ def run_validation(
         summaries(arms, tuple(models), config.seeds, plans),
         answers,
         examples,
-        study,
+        studies,
         about,
         verdicts.told,
         pa.concat_tables(benchmarked) if benchmarked else None,
