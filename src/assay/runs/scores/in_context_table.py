@@ -91,7 +91,7 @@ def notes_in_context(run: Measuring, checkpoint: Checkpoint, measures: Sequence[
     if PROMPT in measures:
         lost = sum(_lost(run, checkpoint, shard) for shard in range(len(run.pool.shards)))
         if lost:
-            yield f"{lost:,} of {counted(everyone, 'prompt')} have no finite state, so no neighbours."
+            yield f"{lost:,} of {counted(everyone, 'prompt')}: no finite state, so no neighbours."
     context = context_length(run.session.model.config)
     for measure in measures:
         if measure in (*ON_OWN_QUERIES, ON_ANCHORS):
@@ -103,7 +103,8 @@ def notes_in_context(run: Measuring, checkpoint: Checkpoint, measures: Sequence[
                 for shard in range(len(run.pool.shards))
             )
             if without:
-                yield f"{without:,} of {counted(everyone, 'candidate')} have no score in context."
+                yield f"{without:,} of {counted(everyone, 'candidate')}: no score in context."
+            yield from _of_help(run, checkpoint, measure)
 
 
 def _rows(arrays: dict[str, np.ndarray], part: slice, variant: str, ids: pa.Array) -> pa.Table:
@@ -153,6 +154,22 @@ def _measured(run: Measuring, checkpoint: Checkpoint, measure: str, shard: int) 
     return np.asarray(run.of_shard(checkpoint, measure, shard)["reason"] == Reason.MEASURED)
 
 
+def _of_help(run: Measuring, checkpoint: Checkpoint, measure: str) -> Iterator[str]:
+    """How often a demonstration helped at all: a model that none helps is no judge of demonstrations."""
+    easier, pairs = 0, 0
+    for shard in range(len(run.pool.shards)):
+        arrays = run.of_shard(checkpoint, measure, shard)
+        ici = influences(in_context_of(arrays, {}, frozenset()))
+        easier, pairs = easier + int((ici > 0).sum()), pairs + int(np.isfinite(ici).sum())
+    if pairs:
+        of = f"{counted(pairs, 'pair')}{'' if measure == ON_OWN_QUERIES[0] else ' of nearest neighbours'}"
+        doubt = "; a model that most of them disturb tells little of what they would teach it"
+        yield (
+            f"Demonstrations made their queries easier in {easier / pairs:.0%} of {of}"
+            f"{doubt if 2 * easier < pairs else ''}."
+        )
+
+
 def _of_difficulty(counts: Counter[Reason], everyone: int, how: str) -> Iterator[str]:
     words = {
         Reason.TOO_LONG: "longer than the model's context",
@@ -161,7 +178,7 @@ def _of_difficulty(counts: Counter[Reason], everyone: int, how: str) -> Iterator
     }
     for reason, what in words.items():
         if counts[reason]:
-            yield f"{counts[reason]:,} of {counted(everyone, 'candidate')} {how}: {what}; they have no score."
+            yield f"{counts[reason]:,} of {counted(everyone, 'candidate')} {how}: {what}, so no score."
 
 
 def _of_pairs(counts: Counter[Reason], context: int | None, whose: str) -> Iterator[str]:

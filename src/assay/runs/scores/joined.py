@@ -18,6 +18,7 @@ from assay.data.joining import Joined, Joining
 from assay.errors import ResumeError
 from assay.files import read_json, write_atomically, write_json
 from assay.fingerprint import digest
+from assay.models.loading import quiet
 from assay.progress import SILENT, Progress
 from assay.runs.inputs import rendering_options
 from assay.runs.scores.config import ScoreConfig
@@ -94,7 +95,8 @@ def prepare_joined(
     (folder / MANIFEST).unlink(missing_ok=True)
     joining = Joining(tokenizer, **rendering_options_of(config, longest))
     digests = []
-    with progress.stage("Joining demonstrations and queries", pool.examples, "candidates") as advance:
+    stage = progress.stage("Joining demonstrations and queries", pool.examples, "candidates")
+    with quiet(), stage as advance:
         for shard, examples in enumerate(examples_by_shard(pool, config)):
             digests.append(_write(folder, shard, [joining.joined(one) for one in examples]))
             advance(len(examples))
@@ -110,7 +112,8 @@ def join_queries(
     """Examples of the user's query sets behind a demonstration; of length 0 where one cannot stand there."""
     options = rendering_options_of(config, longest) | {"loss_on": config.query_loss_on}
     joining = Joining(tokenizer, **options)
-    return [joining.joined(example).following for example in examples]
+    with quiet():
+        return [joining.joined(example).following for example in examples]
 
 
 def rendering_options_of(config: ScoreConfig, longest: int | None) -> dict[str, Any]:

@@ -143,6 +143,8 @@ def run_scores(
     measure_all(measuring, wanted)
     last = trajectory.checkpoints[-1]
     say(*notes_in_context(measuring, last, wanted.get(last, ())))
+    if config.departure:
+        say(f"Scores in context depart from the formulas, as asked: {', '.join(config.departure)}.")
     progress.note("Writing tables.")
     (out / SUMMARY).unlink(missing_ok=True)  # it says that the tables are finished
     candidates = Candidates.read(pool.table)
