@@ -160,13 +160,15 @@ class _Past:
             ids[row, width - len(opening) + 1 :] = opening[:-1]
         places = torch.arange(width, device=device) - (width - lengths)[:, None]
         cache = DynamicCache()
-        head.backbone(
-            input_ids=torch.from_numpy(ids).to(device),
-            attention_mask=(places >= 0).long(),
-            position_ids=places.clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-        )
+        # Keys and values are kept and hidden states are not, so one place is as many as need the last MLP.
+        with only_needed(last_mlp(head.backbone), places == places.amax()):
+            head.backbone(
+                input_ids=torch.from_numpy(ids).to(device),
+                attention_mask=(places >= 0).long(),
+                position_ids=places.clamp(min=0),
+                past_key_values=cache,
+                use_cache=True,
+            )
         last = torch.tensor([int(opening[-1]) for opening in openings], device=device)
         return cls([(layer.keys, layer.values) for layer in cache.layers], last, lengths, width)
 
