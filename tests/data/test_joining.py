@@ -1,6 +1,7 @@
 """Examples behind one another: their two places make up the joined conversation, token by token."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from assay.data.joining import Joining, comparable
 from assay.data.render import tokenize
 from tests.data import tokenizers_for_tests as tiny
 from tests.data.helpers import assistant, example, user
+from tests.data.test_stock_templates import PLAIN_ENDS
 
 ONE_TURN = example(user("What is two?"), assistant("It is ab."))
 TWO_TURNS = example(user("Two?"), assistant("ab ab"), user("\nFour?"), assistant("It is four."))
@@ -205,3 +207,31 @@ def test_without_bos_the_first_scored_token_is_left_out() -> None:
     assert scored(joined.following) == scored(own)[1:]
     assert scored(comparable(own, None)) == scored(own)[1:]
     assert np.array_equal(comparable(own, 0).weights, own.weights)
+
+
+STOCK = (
+    "llama3",
+    "llama3_2",
+    "gemma",
+    "gemma3",
+    "qwen2_5",
+    "qwen3",
+    "phi3",
+    "cohere",
+    "gptoss",
+    "deepseekv3",
+)
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_templates_as_models_ship_them_join(name: str) -> None:
+    folder = Path(pytest.importorskip("trl").__file__).parent / "chat_templates"
+    if not (folder / f"{name}.jinja").exists():
+        pytest.skip(f"no {name} here")
+    tokenizer, template = tiny.fast_tokenizer.__wrapped__(), (folder / f"{name}.jinja").read_text()
+    ends = [*dict.fromkeys(PLAIN_ENDS.values()), "<|return|>", "<|end|>", "<｜end▁of▁sentence｜>"]
+    tokenizer.add_special_tokens({"additional_special_tokens": ends})
+    joining = Joining(tokenizer, chat_template=template)
+    opening, following = joining.joined(TWO_TURNS).opening, joining.joined(ONE_TURN).following
+    assert [*opening, *following.input_ids] == written(tokenizer, template, TWO_TURNS, ONE_TURN)
+    assert joining.notes == ()
