@@ -75,7 +75,6 @@ class Joining:
         """Both places of one example. Raises what `render.tokenize` raises."""
         own = tokenize(example, self._tokenizer, **self._rendering)
         scored = comparable(own, self._tokenizer.bos_token_id)
-        most = self._most(example, own)
         if not self._is_chat(example):
             return self._plainly(scored)
         chat = chat_of(example, self._tokenizer, self._rendering.get("chat_template"))
@@ -83,6 +82,7 @@ class Joining:
         if cut is None:
             self._remarks[PLAIN] += 1
             return self._plainly(scored)
+        most = self._most(example, own)
         opening = self._last(_opening(chat, cut), most, with_bos=True)
         following = self._following(chat, cut, scored, most)
         self._remarks[NO_OPENING] += int(not len(opening))
