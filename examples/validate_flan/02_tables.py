@@ -10,7 +10,7 @@ here, with the same effects and intervals as in the reports.
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,9 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from assay.files import write_text
+from assay.validation.against import rank as correlation
 from assay.validation.effects import Measured, rows_of
+from assay.validation.proportions import wilson_share
 from assay.validation.result import Direction, Measure, Row
 
 TASKS = ("creak", "strategyqa", "qasc", "gsm8k")
@@ -170,6 +172,11 @@ def agreement(run: Run) -> Iterator[str]:
             for one in found
         )
     )
+    yield "On the sets of right answers alone, of which those of wrong answers are nearly the mirror:\n"
+    yield "| model | measure | against | same sign | rank correlation |\n|---|---|---|---|---|\n" + "".join(
+        f"| {one['model']} | {one['measure']} | {one['against']} | {desired(one['rows'])} |\n"
+        for one in found
+    )
     for one in found:
         if one["measure"] != "loss":
             continue
@@ -182,6 +189,14 @@ def agreement(run: Run) -> Iterator[str]:
                 for row in one["rows"]
             )
         )
+
+
+def desired(rows: Sequence[Mapping]) -> str:
+    """Two cells: signs that agree and rank correlation, over the rows of right answers."""
+    kept = [row for row in rows if not row["query_set"].endswith(WRONG)]
+    signs = [row["agrees"] for row in kept if row["agrees"] is not None]
+    order = correlation([row["predicted"] for row in kept], [row["true"] for row in kept])
+    return f"{share(asdict(wilson_share(sum(signs), len(signs))))} | {rank(asdict(order))}"
 
 
 def estimate(row: Mapping, name: str, digits: int) -> str:
