@@ -29,11 +29,15 @@ def from_the_middle(m: Measured) -> Float[np.ndarray, "n"]:
     the order of their ids.
     """
     losses = loss_per_token(m)
-    known = [int(row) for row in np.flatnonzero(~np.isnan(losses))]
-    ordered = sorted(known, key=lambda row: (losses[row], m.ids[row]))
-    start = int(MID * len(ordered))
+    order = np.argsort(losses, kind="stable")  # NaN comes last
+    order = order[: len(order) - int(np.isnan(losses).sum())]
+    ends = np.flatnonzero(np.diff(losses[order], prepend=np.nan, append=np.nan) != 0)
+    for at in np.flatnonzero(np.diff(ends) > 1):
+        same = order[ends[at] : ends[at + 1]]
+        order[ends[at] : ends[at + 1]] = sorted(same.tolist(), key=lambda row: m.ids[row])
+    start = int(MID * len(order))
     score = np.full(len(m), np.nan)
-    score[ordered[start:] + ordered[:start]] = -np.arange(len(ordered), dtype=np.float64)
+    score[np.roll(order, -start)] = -np.arange(len(order), dtype=np.float64)
     return score
 
 

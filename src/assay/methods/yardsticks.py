@@ -5,7 +5,6 @@ is in it.
 """
 
 import hashlib
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +21,7 @@ def draw(seed: int, *names: str) -> float:
 
 def random(m: Measured) -> Float[np.ndarray, "n"]:
     """A draw for every candidate."""
-    return np.array([draw(m.seed, "random", name) for name in m.ids])
+    return _draws(m, "random")
 
 
 def random_balanced(m: Measured) -> Float[np.ndarray, "n"]:
@@ -31,15 +30,17 @@ def random_balanced(m: Measured) -> Float[np.ndarray, "n"]:
     The order within a task is random, and so is the order of tasks within a round. Candidates without a task
     are one task.
     """
-    members: dict[str | None, list[int]] = defaultdict(list)
-    for row, task in enumerate(m.tasks):
-        members[task].append(row)
-    score = np.empty(len(m))
-    for rows in members.values():
-        rows.sort(key=lambda row: draw(m.seed, "within a task", m.ids[row]))
-        for turn, row in enumerate(rows):
-            score[row] = draw(m.seed, "within a round", m.ids[row]) - turn
+    numbers: dict[str | None, int] = {}
+    tasks = np.fromiter((numbers.setdefault(task, len(numbers)) for task in m.tasks), np.int32, len(m))
+    order = np.lexsort((_draws(m, "within a task"), tasks))
+    first = np.searchsorted(tasks[order], tasks[order])  # where each one's task begins in the order
+    score = _draws(m, "within a round")
+    score[order] -= np.arange(len(m)) - first
     return score
+
+
+def _draws(m: Measured, what: str) -> Float[np.ndarray, "n"]:
+    return np.fromiter((draw(m.seed, what, name) for name in m.ids), np.float64, len(m))
 
 
 def length(m: Measured) -> Float[np.ndarray, "n"]:
