@@ -39,9 +39,9 @@ def test_texts_are_those_of_the_table_a_row_group_at_a_time(
     read = []
     whole = pq.ParquetFile.read_row_group
 
-    def counted(self: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
+    def counted(self: pq.ParquetFile, group: int, columns: list[str], **options: bool) -> pa.Table:
         read.append((group, columns))
-        return whole(self, group, columns=columns)
+        return whole(self, group, columns=columns, **options)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
     again = CandidateTexts(path, "text")

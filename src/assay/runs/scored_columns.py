@@ -40,6 +40,7 @@ class FoundColumns(Mapping[Found, Float[np.ndarray, "n"]]):
 
     def __init__(self, folder: Path, name: str, places: Mapping[Found, int], candidates: int) -> None:
         self._folder, self._name, self._places, self._candidates = folder, name, places, candidates
+        self._table = table_of(folder, AGGREGATES, [name])
         self._held: dict[Found, Float[np.ndarray, "n"]] = {}
 
     def __getitem__(self, found: Found) -> Float[np.ndarray, "n"]:
@@ -48,9 +49,8 @@ class FoundColumns(Mapping[Found, Float[np.ndarray, "n"]]):
             first = self._places[found]
             while len(self._held) >= HELD:
                 del self._held[next(iter(self._held))]
-            table = table_of(self._folder, AGGREGATES, [self._name])
             with reading(self._folder, AGGREGATES):
-                values = numbers_of(table, self._name, first, self._candidates)
+                values = numbers_of(self._table, self._name, first, self._candidates)
         self._held[found] = values
         return values
 
@@ -70,7 +70,6 @@ def aggregates_of(folder: Path, candidates: int) -> tuple[FoundColumns, FoundCol
     Raises DataError where the table is not of this pool.
     """
     table = table_of(folder, AGGREGATES, [ID, *HEADS])
-    table_of(folder, AGGREGATES, ["score", "percentile"])
     ids = table_of(folder, CANDIDATES, [ID])
     if not len(table) or len(table) % candidates:
         raise of_others(folder / AGGREGATES)

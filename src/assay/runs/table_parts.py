@@ -7,9 +7,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+_ABOUT: WeakValueDictionary[tuple[str, int, int], pq.FileMetaData] = WeakValueDictionary()
+"""What is known of files that are in use: it grows with their row groups, and is held once."""
 
 
 class TableParts:
@@ -20,10 +24,10 @@ class TableParts:
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path, self.columns = path, list(columns)
-        self._about = pq.read_metadata(path)
+        self._about = _about(path)
         sizes = (self._about.row_group(group).num_rows for group in range(self._about.num_row_groups))
         self._starts: list[int] = [0, *accumulate(sizes)]
-        self._held: tuple[int, pa.Table | None] = (-1, None)
+        self._held: dict[int, pa.Table] = {}
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -53,10 +57,19 @@ class TableParts:
         return self._starts[group], self._group(group)
 
     def _group(self, number: int) -> pa.Table:
-        held, table = self._held
-        if held != number or table is None:
-            self._held = -1, None  # so that no two are there at once
+        if number not in self._held:
+            self._held.clear()  # no two are there at once
             with pq.ParquetFile(self.path, metadata=self._about) as file:
-                table = file.read_row_group(number, columns=self.columns)
-            self._held = number, table
-        return table
+                # threads would keep memory that they have freed
+                table = file.read_row_group(number, columns=self.columns, use_threads=False)
+            self._held[number] = table
+        return self._held[number]
+
+
+def _about(path: Path) -> pq.FileMetaData:
+    now = path.stat()
+    key = str(path), now.st_size, now.st_mtime_ns
+    found = _ABOUT.get(key)
+    if found is None:
+        found = _ABOUT[key] = pq.read_metadata(path)
+    return found
