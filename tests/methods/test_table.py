@@ -71,6 +71,7 @@ def test_a_row_is_complete(row: Method) -> None:
         if isinstance(value, str):
             assert value == value.strip()
             assert "  " not in value
+            assert "|" not in value  # which would end a cell of the table in the documentation
     assert METHODS[row.name] is row
     assert re.search(r"arXiv \d{4}\.\d{5}", row.source) or row.name in ("bm25", "minus_loss")
     assert row.measure is None or row.measure in get_args(Measure)

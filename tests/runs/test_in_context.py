@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import assay
-from assay.errors import ConfigError, ResumeError
+from assay.errors import ConfigError, ModelError, ResumeError
 from assay.methods.table import METHODS
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
@@ -348,6 +348,15 @@ def test_complexity_can_be_difficulty_length_or_a_scorers(
     values["complexity"] = world["checkpoints"]
     graded = column(run_scores(score_config(values), tmp_path / "scorer"), "complexity")
     assert ((graded > 1) & (graded < 6)).all()
+
+
+@pytest.mark.parametrize("option", ["complexity", "embeddings"])
+def test_a_model_that_is_not_there_is_said_before_anything_is_measured(
+    world: dict[str, Any], tmp_path: Path, option: str
+) -> None:
+    with pytest.raises((ModelError, ConfigError), match=r"nowhere|sentence-transformers"):
+        scored(world, tmp_path / "out", methods=["wici"], **{option: str(tmp_path / "nowhere")})
+    assert not (tmp_path / "out" / "measures").exists()
 
 
 def test_methods_in_context_are_listed() -> None:

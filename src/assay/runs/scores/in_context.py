@@ -37,6 +37,9 @@ Shards = Sequence[int]
 
 def prepare(run: Measuring, kinds: Sequence[str], missing: Mapping[Checkpoint, Missing]) -> None:
     """Say what the passes in context take over all these checkpoints."""
+    prompts.require_models(
+        run, {name for mine in missing.values() for names in mine.values() for name in names}
+    )
     first = next(iter(missing))
     model, budget = run.session.at(first), run.config.token_budget
     sample = run.pool.read_shard(min(missing[first]))
@@ -91,7 +94,7 @@ def _complexities(
         for shard in shards:
             known = run.of_shard(checkpoint, DIFFICULTY, shard)
             yield shard, ratio(known["given"], known["alone"])
-    elif run.config.complexity == "length":
+    elif run.config.complexity == prompts.LENGTH:
         for shard in shards:
             yield shard, np.array([one.completion_tokens for one in run.pool.read_shard(shard)])
     else:

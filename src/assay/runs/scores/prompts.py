@@ -3,7 +3,7 @@
 Hidden states are those of the model in use; other models read the prompts' words. Knows nothing of queries.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ from assay.data.example import Example, Tokens
 from assay.data.texts import completion_text, prompt_text
 from assay.files import whole
 from assay.fingerprint import digest
-from assay.incontext.complexity import complexity
+from assay.incontext.complexity import complexity, grade_ids
 from assay.incontext.features import centred, mean_of, prompt_ids, prompt_states
 from assay.incontext.sentences import Sentences
-from assay.models.loading import load_model, load_tokenizer, resolve_device, resolve_dtype
+from assay.models.loading import load_config, load_model, load_tokenizer, resolve_device, resolve_dtype
 from assay.models.trajectory import Checkpoint
 from assay.runs.scores.measuring import Measuring
-from assay.runs.scores.needs import PROMPT
+from assay.runs.scores.needs import COMPLEXITY, DIFFICULTY, PROMPT
 from assay.runs.scores.pool_examples import examples_by_shard
 from assay.runs.scores.store import PROMPTS
 
 HIDDEN = "hidden"
+LENGTH = "length"
 
 
 def states(
@@ -63,6 +64,15 @@ def graded(
     tokenizer = load_tokenizer([scorer])
     for shard, prompts in _worded(run, shards):
         yield shard, complexity(model, tokenizer, prompts, token_budget=config.token_budget)
+
+
+def require_models(run: Measuring, measures: Collection[str]) -> None:
+    """Raise ConfigError or ModelError where a model that an option names is not there or does not fit."""
+    if PROMPT in measures and run.config.embeddings != HIDDEN:
+        Sentences(run.config.embeddings, run.config.device)
+    if COMPLEXITY in measures and run.config.complexity not in (DIFFICULTY, LENGTH):
+        load_config(run.config.complexity)
+        grade_ids(load_tokenizer([run.config.complexity]))
 
 
 def features_of(run: Measuring, checkpoint: Checkpoint) -> Float[np.ndarray, "n h"]:
