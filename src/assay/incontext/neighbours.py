@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 BLOCK_NUMBERS = 2**21
 """Features in memory at once, on either side."""
-LARGEST_BLOCK = 4096
+LARGEST_BLOCK = 512
 """Candidates of a block, however narrow their features."""
 GRID = 2**30
 """Cosines are compared in steps of 2⁻³⁰: float32 features do not tell finer ones apart."""
