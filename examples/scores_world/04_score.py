@@ -1,10 +1,10 @@
 """Scores the pool by every method of `assay methods`.
 
-    python 04_score.py --data RUNS --run RUNS/run-11 --out RUNS/scores-11 [--together]
+    python 04_score.py --data RUNS --run RUNS/run-11 --out RUNS/scores-11 [--together] [--methods NAME ...]
 
 Each method gets a folder and a time of its own: CPU seconds of this process, with everything the method needs
 (reading the pool, loading the model, every pass), none of it shared. `--together` lets them share passes,
-which is quicker and gives the same scores. A killed command goes on.
+which is quicker and gives the same scores. `--methods` scores only these. A killed command goes on.
 """
 
 import argparse
@@ -43,15 +43,17 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder that 03_run.py wrote")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--together", action="store_true")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, help="only these")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
     if args.together:
-        score(args, list(METHODS), args.out / "all")
+        folder = "+".join(args.methods) if args.methods else "all"
+        score(args, args.methods or list(METHODS), args.out / folder)
         return
     # What is loaded but once in a process is loaded before anything is timed.
     score(args, ["graddot"], args.out / "warm-up")
-    for name in METHODS:
+    for name in args.methods or METHODS:
         score(args, [name], args.out / name)
 
 

@@ -1,7 +1,7 @@
 """Holds every method's scores against the trainings and against what was planted.
 
     python 05_evaluate.py --data RUNS --subsets RUNS/subsets --scores RUNS/scores-11 --again RUNS/scores-12 \
-        --out result
+        --base RUNS/scores-base --out result
 """
 
 import argparse
@@ -18,7 +18,7 @@ from assay.methods.table import METHODS
 from assay.validation.auc import auc
 from assay.validation.lds import Interval, Lds, Retrained, lds, lds_difference, noise_ceiling
 
-ODD_ARE_HIGH = ("self_influence", "self_ekfac", "ppl_top")
+ODD_ARE_HIGH = ("self_influence", "self_ekfac", "ppl_top", "ifd", "complexity")
 """Of these the highest are what to look at; of all others the lowest."""
 BY_GRADIENTS = ("gradient", "adam", "adam_exact", "ekfac", "kfac", "diagonal")
 
@@ -98,8 +98,12 @@ def yardsticks(pool: Sequence[dict], queries: Sequence[dict]) -> dict[str, np.nd
     }
 
 
-def folder_of(scores: Path, name: str) -> Path:
-    return scores / name if (scores / name).is_dir() else scores / "all"
+def folders_of(scores: Path) -> dict[str, Path]:
+    """Where each method was scored, the folder of its own before one that it shares."""
+    done = {path.parent: read_json(path)["methods"] for path in sorted(scores.glob("*/seconds.json"))}
+    done.pop(scores / "warm-up", None)
+    shared_first = sorted(done, key=lambda folder: -len(done[folder]))
+    return {name: folder for folder in shared_first for name in done[folder]}
 
 
 def found_by(setting: Setting, name: str, column: np.ndarray, kinds: np.ndarray) -> dict[str, Interval]:
@@ -110,6 +114,13 @@ def found_by(setting: Setting, name: str, column: np.ndarray, kinds: np.ndarray)
         mine = np.isin(kinds, [*planted, *clean])
         found[what] = auc(suspicion[mine], np.isin(kinds[mine], planted))
     return found
+
+
+def of_other_run(this: Lds, other: Lds) -> dict[str, dict[str, float]]:
+    return {
+        "lds_of_other_run": plain(other.estimate),
+        "this_run_minus_other": plain(lds_difference(this, other)),
+    }
 
 
 def plain(one: Interval) -> dict[str, float]:
@@ -139,13 +150,15 @@ def tables(report: dict) -> str:
         f"{shown(report['ceiling'])}. Best method without gradients: `{best}`. In italics scores that are 1 "
         "where candidate and query have the same, else 0.\n\n"
     )
-    columns = ["method", "LDS", *others, "LDS, scored in another run", "CPU seconds"]
+    ways = {"LDS, scored in another run": "lds_of_other_run", "LDS, scored by the base model": "lds_of_base"}
+    ways = {title: key for title, key in ways.items() if any(key in one for one in every.values())}
+    columns = ["method", "LDS", *others, *ways, "CPU seconds"]
     rows = [columns, ["---"] * (len(columns) - 1) + ["---:"]]
     for title, one in every.items():
         beside = [shown(one[key], "+") if one.get(key) else "" for key in others.values()]
-        again = shown(one["lds_of_other_run"]) if "lds_of_other_run" in one else ""
+        again = [shown(one[key]) if key in one else "" for key in ways.values()]
         time = f"{one['cpu_seconds']:.0f}" if one.get("cpu_seconds") is not None else ""
-        rows.append([title, shown(one["lds"]), *beside, again, time])
+        rows.append([title, shown(one["lds"]), *beside, *again, time])
     text += rows_of(rows)
 
     columns = list(next(iter(every.values()))["lds_by_task"])
@@ -165,7 +178,7 @@ def tables(report: dict) -> str:
     return text
 
 
-def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dict:
+def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path, base_scores: Path | None) -> dict:
     """Everything that `lds.json` says."""
     pool, queries = read_rows(data / "pool.jsonl"), read_rows(data / "queries.jsonl")
     ids, tasks, asked = [r["id"] for r in pool], [r["task"] for r in pool], [r["id"] for r in queries]
@@ -178,12 +191,17 @@ def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dic
 
     found: dict[str, Lds] = {}
     again: dict[str, Lds] = {}
-    for name in METHODS:
-        for source, into in ((scores, found), (other_scores, again)):
-            into[name] = lds(read_scores(folder_of(source, name), name, ids, asked), truth)
+    here, there = folders_of(scores), folders_of(other_scores)
+    untrained = {} if base_scores is None else folders_of(base_scores)
+    names = [name for name in METHODS if name in here]
+    for name in names:
+        for source, into in ((here, found), (there, again)):
+            if name in source:
+                into[name] = lds(read_scores(source[name], name, ids, asked), truth)
+    by_base = {name: lds(read_scores(folder, name, ids, asked), truth) for name, folder in untrained.items()}
     asked_of = [row["task"] for row in queries]
     plainly = {what: lds(one, truth) for what, one in yardsticks(pool, queries).items()}
-    free = [name for name, row in METHODS.items() if row.measure not in BY_GRADIENTS]
+    free = [name for name in names if METHODS[name].measure not in BY_GRADIENTS]
     best = max(free, key=lambda name: found[name].estimate.value)
     ceiling = noise_ceiling(truth)
 
@@ -201,8 +219,8 @@ def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dic
         "methods": {},
     }
     compared = {"graddot": found["graddot"], "best_without_gradients": found[best], **plainly}
-    for name in sorted(METHODS, key=lambda one: -found[one].estimate.value):
-        folder = folder_of(scores, name)
+    for name in sorted(names, key=lambda one: -found[one].estimate.value):
+        folder = here[name]
         defects = found_by(setting, name, read_column(folder, name, ids), kinds)
         own = found_by(setting, name, read_column(folder, name, ids, tasks), kinds)
         report["methods"][name] = {
@@ -213,8 +231,8 @@ def evaluate(data: Path, subsets: Path, scores: Path, other_scores: Path) -> dic
                 if other is not found[name]
             },
             "lds_by_task": by_task(found[name], asked_of),
-            "lds_of_other_run": plain(again[name].estimate),
-            "this_run_minus_other": plain(lds_difference(found[name], again[name])),
+            **({"lds_of_base": plain(by_base[name].estimate)} if name in by_base else {}),
+            **(of_other_run(found[name], again[name]) if name in again else {}),
             "queries_left_out": found[name].left_out,
             "pairs_without_score": found[name].undefined,
             "auc": {what: plain(one) for what, one in defects.items()},
@@ -234,10 +252,11 @@ def main() -> None:
     parser.add_argument("--subsets", type=Path, required=True)
     parser.add_argument("--scores", type=Path, required=True)
     parser.add_argument("--again", type=Path, required=True, help="the same by a run of another seed")
+    parser.add_argument("--base", type=Path, help="the same by the base model, of methods that need no run")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
 
-    report = evaluate(args.data, args.subsets, args.scores, args.again)
+    report = evaluate(args.data, args.subsets, args.scores, args.again, args.base)
     write_text(args.out / "table.md", tables(report))
     write_json(args.out / "lds.json", report)
 
