@@ -1,10 +1,12 @@
 """Fine-tunes on the whole pool, scores it by that run, and in context by the base model.
 
     export PYTHONPATH=../pruning_world
-    python 01_score.py --data RUNS --base BASE --out RUNS/tenth [--part run|context|anchors]
+    python 01_score.py --data RUNS --base BASE --out RUNS/tenth [--part PART ...]
 
 Methods that compare with queries get all development questions with their right answers; `nuggets` gets the
-first few of each task. Methods in context read the base model: they need no run. A killed command goes on.
+first few of each task. Methods in context read the base model, since they need no run; `context_run` reads
+the run, and in `context_length` the longest of each cluster is asked, not the one of the highest IFD. A
+killed command goes on.
 """
 
 import argparse
@@ -14,7 +16,7 @@ from pathlib import Path
 
 import torch
 from setting import read_rows
-from tenth import ANCHORS_PER_TASK, CHOICES, RUN, recipe_of_run
+from tenth import ANCHORS_PER_TASK, CHOICES, PARTS, RUN, recipe_of_run
 
 import assay
 from assay.files import write_text
@@ -47,19 +49,21 @@ def main() -> None:
     )
     parser.add_argument("--base", required=True, help="folder of the base model")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--part", choices=("run", "context", "anchors"), nargs="+")
+    parser.add_argument("--part", choices=PARTS, nargs="+")
     args = parser.parse_args()
 
     torch.set_num_threads(1)
     pool, development = args.data / "pool.jsonl", args.data / "development.jsonl"
-    for part in args.part or ("run", "context", "anchors"):
+    for part in args.part or PARTS:
         queries = None
-        if part == "run":
+        source, more = args.base, {}
+        if part in ("run", "context_run"):
             source = args.out / f"run-{RUN}"
             run_training(args.base, [str(pool)], source, recipe_of_run(len(read_rows(pool))))
+        if part == "run":
             queries = {"development": development}
-        else:
-            source = args.base
+        if part == "context_length":
+            more = {"complexity": "length"}
         if part == "anchors":
             queries = {"anchors": anchors(development, args.out / "anchors.jsonl")}
         assay.score(
@@ -69,6 +73,7 @@ def main() -> None:
             queries=queries,
             base_model=args.base,
             out=args.out / "scores" / part,
+            **more,
         )
         print(part, *methods_of(part), flush=True)
 

@@ -20,7 +20,7 @@ from compare import difference
 from jaxtyping import Float
 from scipy import stats
 from setting import CLEAN, KINDS, read_rows
-from tenth import CHOICES, DRAWS, SEEDS
+from tenth import AFTERWARDS, CHOICES, DRAWS, SEEDS
 
 from assay.files import read_json, write_json, write_text
 from assay.validation.errors_of_means import holm
@@ -76,7 +76,7 @@ def beside(
             test = stats.ttest_1samp(gap.mean(1), 0.0)
             raw[arm] = float(test.pvalue)
             found[arm][what] = {**asdict(one), "sure": one.sure, "p": raw[arm]}
-        tested = [arm for arm in arms if arm not in YARDSTICKS]
+        tested = [arm for arm in arms if arm not in (*YARDSTICKS, *AFTERWARDS)]
         for arm, p in zip(tested, holm([raw[arm] for arm in tested]), strict=True):
             found[arm][what]["holm"] = p
     return found
@@ -128,7 +128,7 @@ def shared(found: Mapping[str, Mapping[int, dict]]) -> dict[str, dict[str, float
 
 
 def called(arm: str) -> str:
-    return f"*{arm}*" if arm in YARDSTICKS else f"`{arm}`"
+    return f"*{arm}*" if arm in YARDSTICKS else f"`{arm}`" + ("†" if arm in AFTERWARDS else "")
 
 
 def shown(one: Mapping, scale: float, digits: int) -> str:
@@ -150,7 +150,8 @@ def tables(report: Mapping) -> str:
     text = (
         f"{len(seeds)} seeds. Before training {100 * base['right']:.1f}% right, {base['losses']:.2f} nats "
         "per question. 95% intervals over seeds (t), questions fixed; positive is better. p after Holm "
-        "over the methods of a column; bold below .05. Arms in italics are no methods.\n\n"
+        "over the methods of a column; bold below .05. Arms in italics are no methods; † was thought of "
+        "afterwards.\n\n"
     )
     head = ["arm", "kept", "planted among kept", "reasoning", "learned tokens", "tasks left out"]
     head += ["right %", "minus random, points", "loss, nats", "lower than random's by"]

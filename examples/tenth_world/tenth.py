@@ -49,5 +49,10 @@ CHOICES: Mapping[str, tuple[str, str, str]] = {
     "wici_nearest": ("context", "wici_nearest", "top"),
     "wici_diverse": ("context", "wici", "diverse"),
     "nuggets": ("anchors", "nuggets", "top"),
+    "wici_run": ("context_run", "wici", "top"),
+    "wici_length": ("context_length", "wici", "top"),
 }
 """Of every arm that goes by scores: folder of scores, method and rule."""
+AFTERWARDS = ("wici_run", "wici_length")
+"""Arms that were thought of when the others had been seen; they are not among those that Holm counts."""
+PARTS = tuple(dict.fromkeys(part for part, _, _ in CHOICES.values()))
