@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from assay.errors import ConfigError
 from assay.methods.combine import (
+    Ordered,
     mean_percentile_ranks,
     over_checkpoints,
     over_queries,
@@ -143,3 +145,18 @@ def test_mean_percentile_ranks_resist_a_query_that_carries_the_mean() -> None:
     s = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1000.0]])
     assert over_queries(s, [None] * 3).argmax() == 1
     np.testing.assert_allclose(mean_percentile_ranks(s), [(0.75 + 0.75 + 0.25) / 3, (0.25 + 0.25 + 0.75) / 3])
+
+
+def test_ranks_in_parts_are_those_of_scipy() -> None:
+    values = np.random.default_rng(1).integers(0, 9, 50).astype(float)
+    values[::7], values[3], values[4], values[5] = nan, np.inf, -np.inf, -0.0
+    ordered = Ordered.of(values)
+    parts = np.concatenate([ordered.ranks(values[start : start + 8]) for start in range(0, 50, 8)])
+    known = ~np.isnan(values)
+    expected = np.full(50, nan)
+    expected[known] = rankdata(-values[known])
+    np.testing.assert_array_equal(parts, expected)
+    np.testing.assert_array_equal(ranks(values), expected)
+    np.testing.assert_array_equal(
+        percentile_ranks(values)[known], (rankdata(values[known]) - 0.5) / known.sum()
+    )

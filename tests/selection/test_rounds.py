@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.errors import ConfigError
+from assay.selection import rounds
 from assay.selection.rounds import balance, round_robin
 from tests.selection.pools import kept, limit
 
@@ -46,6 +47,19 @@ def test_each_query_in_turn_takes_its_best_candidate_left(
     choice = round_robin(scores, limit(amount, n), "s", [f"q{j}" for j in range(queries)])
     taken = longhand_rounds(scores, amount)
     assert kept(choice.kept) == sorted(taken)
+    assert np.argsort(-choice.preference, kind="stable")[: len(taken)].tolist() == taken
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_queries_that_look_up_few_at_a_time_take_the_same(
+    alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "LEAST_AHEAD", 1)
+    draw = np.random.default_rng(3)
+    scores = draw.normal(size=(60, 1)) + np.zeros((60, 12)) if alike else draw.normal(size=(60, 12))
+    scores[draw.random(60) < 0.2] = NAN
+    choice = round_robin(scores, limit(40, 60), "s", [f"q{j}" for j in range(12)])
+    taken = longhand_rounds(scores, 40)
     assert np.argsort(-choice.preference, kind="stable")[: len(taken)].tolist() == taken
 
 
