@@ -32,8 +32,8 @@ from assay.selection import budget, orders, rounds
 from assay.selection.result import SelectionResult
 
 SHARD = 250
-SIZES = 750, 3_750
-METHODS = ("graddot", "minus_loss", "ppl_mid", "length", "random_balanced")
+SIZES = 1_000, 5_000
+METHODS = ("graddot", "minus_loss", "ppl_top", "length")
 QUERIES = Queries(
     sets=("correct",) * 4 + ("incorrect",) * 4,
     ids=tuple(f"q{at}" for at in range(8)),
@@ -56,7 +56,7 @@ PARTS = (
     (rounds, "LEAST_AHEAD"),
 )
 """How many rows are held at a time, made small: what is looked for grows with the pool."""
-LESS_THAN = {"tables": 65, "top": 115, "round_robin": 110, "combined": 145}
+LESS_THAN = {"tables": 40, "top": 115, "round_robin": 110, "combined": 145}
 """Bytes a candidate. A list of Python's numbers takes 36, an array of them 8."""
 
 
