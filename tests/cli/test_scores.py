@@ -47,6 +47,17 @@ def test_scores_are_chosen_from_and_written_back(lab: Lab, assay: Assay, out: Pa
     assert (out / "selection" / "report.html").is_file()
 
 
+def test_a_bare_model_says_which_examples_teach_their_neighbours(lab: Lab, assay: Assay, out: Path) -> None:
+    model = ("--base-model", lab.model, "--candidates", lab.base, "--out", out)
+    found = assay("score", "--method", "wici", *model, "--neighbours", "6", "--clusters", "2")
+    assert found.code == 0
+    assert "Demonstrations made their queries easier in" in found.err
+    assert f"Next: assay select --scores {out} --method wici --rule diverse --budget 10%" in found.out
+    chosen = assay("select", "--scores", out, "--rule", "diverse", "--budget", "10%", "--threshold", "0.99")
+    assert chosen.code == 0
+    assert "passed over as too much alike" in chosen.out
+
+
 @pytest.mark.parametrize(
     ("more", "by"),
     [

@@ -17,7 +17,7 @@ from assay.errors import ConfigError, ModelError, ResumeError
 from assay.methods.table import METHODS
 from assay.models.session import Session
 from assay.models.trajectory import Trajectory
-from assay.runs.scores import in_context
+from assay.runs.scores import in_context, prompts
 from assay.runs.scores.config import score_config
 from assay.runs.scores.run import Scores, run_scores
 from assay.runs.scores.store import Store
@@ -348,6 +348,35 @@ def test_complexity_can_be_difficulty_length_or_a_scorers(
     values["complexity"] = world["checkpoints"]
     graded = column(run_scores(score_config(values), tmp_path / "scorer"), "complexity")
     assert ((graded > 1) & (graded < 6)).all()
+
+
+def test_prompts_can_be_placed_by_another_model_that_reads_their_words(
+    world: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By how often each letter stands in them: what is most alike then is nearest, and nothing is centred."""
+
+    class Letters:
+        name, longest = "letters", 5
+
+        def __init__(self, name: str, device: str) -> None:
+            assert name == "letters"
+
+        def states(self, texts: list[str]) -> np.ndarray:
+            return np.array([[text.count(chr(97 + one)) for one in range(26)] for text in texts], np.float32)
+
+        def cut(self, texts: list[str]) -> int:
+            return 2
+
+    monkeypatch.setattr(prompts, "Sentences", Letters)
+    done = scored(world, tmp_path / "out", methods=["ici", "wici_nearest"], embeddings="letters")
+    asked = {row["id"]: row["messages"][0]["content"] for row in read(world)}
+    states = Letters("letters", "").states(list(asked.values())).astype(np.float64)
+    unit = states / np.linalg.norm(states, axis=1, keepdims=True)
+    names = list(asked)
+    for row in pairs(done, "nearest")[::13]:
+        ours, theirs = (unit[names.index(row[one])] for one in ("candidate_id", "query_id"))
+        assert row["cosine"] == pytest.approx(ours @ theirs, abs=1e-6)
+    assert any("longer than the 5 tokens that letters reads" in one for one in done.notes)
 
 
 @pytest.mark.parametrize("option", ["complexity", "embeddings"])

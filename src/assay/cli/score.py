@@ -194,7 +194,7 @@ def score(
     given = given_options(locals())
     for name, option in (
         ("method", "--method NAME (`assay methods` lists them)"),
-        ("checkpoints", "--checkpoints FOLDER"),
+        ("checkpoints", "--checkpoints FOLDER, or --base-model MODEL to score with it as it is"),
         ("candidates", "--candidates FILE"),
         ("out", "--out FOLDER"),
     ):

@@ -31,6 +31,8 @@ from assay.runs.scores.store import QUERIES
 
 TOKEN_BYTES = 12
 """Of a token of the shard in memory: its id and its weight."""
+CANDIDATE_BYTES = 50
+"""Of a candidate of the pool: two labels, two perplexities, its complexity, whether it can be a query."""
 
 Shards = Sequence[int]
 
@@ -47,7 +49,7 @@ def prepare(run: Measuring, kinds: Sequence[str], missing: Mapping[Checkpoint, M
     tokens = {one.name: float(run.tokens_of(mine)) for one, mine in missing.items()}
     besides = {one.name: _tokens_read(run, mine) - tokens[one.name] for one, mine in missing.items()}
     largest = max(shard.tokens for shard in run.pool.shards)
-    size = TOKEN_BYTES * largest * (2 + run.config.clusters)
+    size = TOKEN_BYTES * largest * (2 + run.config.clusters) + CANDIDATE_BYTES * run.pool.examples
     run.say(said("In context", Passes(tokens, besides), seconds, size, "a shard and its queries"))
 
 

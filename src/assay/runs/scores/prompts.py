@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from assay.data.example import Example, Tokens
 from assay.data.texts import completion_text, prompt_text
+from assay.errors import ConfigError, ModelError
 from assay.files import whole
 from assay.fingerprint import digest
 from assay.incontext.complexity import complexity, grade_ids
@@ -71,8 +72,19 @@ def require_models(run: Measuring, measures: Collection[str]) -> None:
     if PROMPT in measures and run.config.embeddings != HIDDEN:
         Sentences(run.config.embeddings, run.config.device)
     if COMPLEXITY in measures and run.config.complexity not in (DIFFICULTY, LENGTH):
-        load_config(run.config.complexity)
-        grade_ids(load_tokenizer([run.config.complexity]))
+        _require_scorer(run.config.complexity)
+
+
+def _require_scorer(name: str) -> None:
+    try:
+        load_config(name)
+        tokenizer = load_tokenizer([name])
+    except ModelError as error:
+        raise ConfigError(
+            f"--complexity {name}: it is neither ifd nor length, and there is no model of that name; give a "
+            "folder or a hub id of a scorer."
+        ) from error
+    grade_ids(tokenizer)
 
 
 def features_of(run: Measuring, checkpoint: Checkpoint) -> Float[np.ndarray, "n h"]:
