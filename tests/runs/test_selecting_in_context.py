@@ -91,6 +91,15 @@ def test_pairs_without_influence_are_counted_and_those_of_the_nearest_are_not_am
     assert (found.pairs, found.left_out) == (98, (("not finite", 20),))
 
 
+def test_scores_that_one_query_carries_are_counted_among_the_highest(scored: Scored) -> None:
+    found = _found(scored, wici=np.where(np.arange(N) < 4, 9.0, 0.0))
+    assert found.carried == (4, 4)
+    even = [_row(at, (at + step) % N, 1.0) for at in range(N) for step in (1, 2)]
+    even[0]["weight"] = 0.3
+    pq.write_table(pa.Table.from_pylist(even, schema=PAIRS), scored.folder / PAIRS_IN_CONTEXT)
+    assert _found(scored, wici=np.where(np.arange(N) < 4, 9.0, 0.0)).carried == (1, 4)
+
+
 def test_difficulty_is_compared_among_candidates_that_have_both(scored: Scored) -> None:
     (found,) = _found(scored).difficulties
     known = np.delete(np.arange(N), 7)

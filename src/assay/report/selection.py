@@ -14,6 +14,7 @@ from assay.report.figures.selection import SelectionFigures, draw_selection
 from assay.report.selections import told
 from assay.report.selections.deciding import Side, choosing, sides_of
 from assay.report.selections.demonstrations import (
+    carried_sentence,
     demonstrations,
     pairs_sentence,
     signed,
@@ -114,6 +115,7 @@ def _in_context(result: SelectionResult) -> dict[str, Any]:
         "signs": signs(found),
         "spread": spread_sentence(found.name, found.spread, len(result.pool)),
         "pairs": pairs_sentence(found.pairs, found.left_out),
+        "carried": carried_sentence(found.carried),
         "demonstrations": demonstrations(result),
     }
 

@@ -112,7 +112,8 @@ class Influence:
 
     `difficulty` are the values of the first of `difficulties`, for a chart (None where there is none).
     `whole` says whose choice the ablations are held against. `left_out` counts pairs of demonstration and
-    query that have no influence, by their reason, of `pairs` in all.
+    query that have no influence, by their reason, of `pairs` in all. `carried` says how many of the highest
+    tenth owe more than half of their score, signs aside, to a single query, and how many those are.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Influence:
     whole: str
     pairs: int = 0
     left_out: tuple[tuple[str, int], ...] = ()
+    carried: tuple[int, int] = (0, 0)
 
 
 def spread_of(scores: Float[np.ndarray, "n"]) -> Spread:

@@ -96,12 +96,23 @@ def pairs_sentence(pairs: int, left_out: Sequence[tuple[str, int]]) -> str:
     )
 
 
+def carried_sentence(carried: tuple[int, int]) -> str:
+    """How many of the highest stand or fall with one query; empty where that is none."""
+    some, of = carried
+    if not some:
+        return ""
+    return (
+        f"Of the {of:,} highest {some:,} owe more than half of their score to a single query: read those "
+        "queries before you believe it."
+    )
+
+
 def in_context_lines(result: SelectionResult) -> list[str]:
     """For a terminal: the sign, and the ablations."""
     found = result.in_context
     if found is None:
         return []
-    said = signs(found)[:1]
+    said = [*signs(found)[:1], *filter(None, [carried_sentence(found.carried)])]
     if found.ablations:
         parts = [
             f"without {one.without.partition(':')[0]} {100 * one.shared:.1f}% "
