@@ -66,7 +66,7 @@ def test_the_page_says_the_sign_the_overlaps_the_ablations_and_who_was_helped(tm
     assert said in text
     assert "Of 600 pairs of demonstration and query 7 have no influence" in text
     assert "7 (too long)" in text
-    assert "Of the 12 highest 9 owe more than half of their score to a single query" in text
+    assert "Of the 12 highest by wici 9 owe more than half of their score to a single query" in text
     assert re.search(r"Weights *ici shared 50.0%, by chance 25.0% 50.0% *25.0% *−0.40 \[−0.50, −0.30\]", text)
     assert re.search(r"What is 9\? *ex-00009 · algebra *It is 9\. *1\.5 *1\.25 *0\.25 *0\.125", text)
     assert re.search(r"10% *ifd shared ([\d.]+)%, by chance 10.0% \1% *10.0%", text)

@@ -139,7 +139,7 @@ def test_ablations_choose_again_by_the_same_rule_with_one_part_left_out(scored: 
 
 def test_where_another_column_decides_the_highest_stand_for_the_choice(scored: Scored) -> None:
     found = _found(scored, order="length")
-    assert found.whole == "the 8 highest"
+    assert found.whole == "the 8 highest by wici"
     best = {
         name: set(np.argsort(-np.nan_to_num(NAMED[name], nan=-9))[:8].tolist()) for name in ("wici", "ici")
     }

@@ -115,7 +115,7 @@ def _in_context(result: SelectionResult) -> dict[str, Any]:
         "signs": signs(found),
         "spread": spread_sentence(found.name, found.spread, len(result.pool)),
         "pairs": pairs_sentence(found.pairs, found.left_out),
-        "carried": carried_sentence(found.carried),
+        "carried": carried_sentence(found.name, found.carried),
         "demonstrations": demonstrations(result),
     }
 

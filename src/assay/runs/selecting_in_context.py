@@ -125,7 +125,7 @@ def _ablations(
             else highest(columns.scores[other], size)
         )
         found.append(Ablation(other, without, correlation, *shared_part(whole, kept)))
-    said = "what was kept" if decided else f"the {size:,} highest"
+    said = "what was kept" if decided else f"the {size:,} highest by {name}"
     return tuple(found), said
 
 

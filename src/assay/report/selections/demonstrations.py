@@ -96,14 +96,14 @@ def pairs_sentence(pairs: int, left_out: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def carried_sentence(carried: tuple[int, int]) -> str:
+def carried_sentence(name: str, carried: tuple[int, int]) -> str:
     """How many of the highest stand or fall with one query; empty where that is none."""
     some, of = carried
     if not some:
         return ""
     return (
-        f"Of the {of:,} highest {some:,} owe more than half of their score to a single query: read those "
-        "queries before you believe it."
+        f"Of the {of:,} highest by {label(name, 40)} {some:,} owe more than half of their score to a single "
+        "query: read those queries before you believe it."
     )
 
 
@@ -112,12 +112,12 @@ def in_context_lines(result: SelectionResult) -> list[str]:
     found = result.in_context
     if found is None:
         return []
-    said = [*signs(found)[:1], *filter(None, [carried_sentence(found.carried)])]
+    said = [*signs(found)[:1], *filter(None, [carried_sentence(found.name, found.carried)])]
     if found.ablations:
         parts = [
-            f"without {one.without.partition(':')[0]} {100 * one.shared:.1f}% "
+            f"{100 * one.shared:.1f}% without {one.without.partition(':')[0]} "
             f"(by chance {100 * one.by_chance:.1f}%)"
             for one in found.ablations
         ]
-        said.append(f"Of {found.whole} would be chosen {', '.join(parts)}.")
+        said.append(f"Of {found.whole}, {label(found.name, 40)} would choose {', '.join(parts)}.")
     return said
