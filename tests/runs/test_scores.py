@@ -244,7 +244,8 @@ def test_what_was_measured_is_not_measured_again(
     scored(lab, files, tmp_path / "out", methods=["graddot", "ekfac"])
     monkeypatch.setattr(Store, "write", lambda *arguments: pytest.fail("measured again"))
     again = scored(lab, files, tmp_path / "out", methods=["gradcos", "relinf", "ekfac"])
-    assert {one.method for one in again.aggregates} >= {"gradcos", "relinf", "ekfac"}
+    assert {one.method for one in again.aggregates} == {"gradcos", "relinf", "ekfac", "minus_loss"}
+    assert [one for one in again.notes if one.startswith("The tables had graddot before and no longer do")]
 
 
 @pytest.mark.parametrize(

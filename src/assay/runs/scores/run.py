@@ -17,7 +17,7 @@ from assay.data.example import Reject
 from assay.data.readers import write_rejects
 from assay.data.render import loss_on_warning
 from assay.data.texts import counted
-from assay.files import write_json
+from assay.files import read_json, write_json
 from assay.fingerprint import fingerprint
 from assay.methods.table import Method, method_named
 from assay.models.loading import context_length
@@ -146,12 +146,18 @@ def run_scores(
     if config.departure:
         say(f"Scores in context depart from the formulas, as asked: {', '.join(config.departure)}.")
     progress.note("Writing tables.")
+    before = _methods_before(out)
     (out / SUMMARY).unlink(missing_ok=True)  # it says that the tables are finished
     candidates = Candidates.read(pool.table)
     if any(measure in BY_GRADIENTS for measure in wanted.get(last, ())):
         rows += [] if COMPARED in rows else [COMPARED]
     if measures & {*ON_OWN_QUERIES}:
         rows += [] if DIFFICULTY in rows else [DIFFICULTY]
+    if gone := [name for name in before if name not in {row.name for row in rows}]:
+        say(
+            f"The tables had {', '.join(gone)} before and no longer do; name them again to have them beside: "
+            "their measures are kept."
+        )
     write_pairs(measuring, last, wanted.get(last, ()), candidates)
     aggregates = score_all(
         measuring, rows, trajectory, candidates, pool.slices, queries, out, config.seed, config.departure
@@ -159,6 +165,14 @@ def run_scores(
     about = _about(session, config, pool, queries, rows, everything, command, began)
     write_json(out / SUMMARY, {"about": about, "notes": notes, "settings": everything})
     return Scores(config, out, candidates, tuple(aggregates), tuple(notes), all_rejects, about)
+
+
+def _methods_before(out: Path) -> list[str]:
+    """The methods of the tables that are in the folder; none where they are not finished."""
+    try:
+        return [str(name) for name in read_json(out / SUMMARY)["about"]["methods"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _shared(pool: PoolIndex, queries: Queries) -> Sequence[str]:
