@@ -114,7 +114,7 @@ def looked_over(result: SelectionResult, folder: Path) -> Path:
 
 def peak(work: Callable[[], Any]) -> int:
     """The most bytes that Python, numpy and Arrow held together while it worked, or more."""
-    arrow, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    arrow, before = pa.proxy_memory_pool(pa.system_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(arrow)
     tracemalloc.start()
     try:

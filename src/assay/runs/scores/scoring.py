@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from assay.methods.combine import over_queries
 from assay.methods.table import Measured, Method
 from assay.models.trajectory import Checkpoint, Trajectory
+from assay.runs.arrow_memory import from_the_system
 from assay.runs.numbers import NumberFile
 from assay.runs.scores.aggregates import Aggregate
 from assay.runs.scores.candidates import Candidates
@@ -68,7 +69,7 @@ def score_all(
 ) -> list[Aggregate]:
     """Scores of every method into `out`, and their aggregates. `shards` are the pool's rows by shard."""
     n = len(candidates)
-    with NumberFile(out, n) as numbers:
+    with from_the_system(), NumberFile(out, n) as numbers:
         scorer = _Scorer(measures, candidates, shards, queries, out, seed, frozenset(departures), numbers)
 
         def pairs() -> Iterator[pa.Table]:
