@@ -76,13 +76,12 @@ def pairs(done: Scores, variant: str = "clusters") -> list[dict[str, Any]]:
 def test_what_teaches_the_format_scores_above_what_says_nothing_and_that_above_garbage(
     done: Scores, method: str
 ) -> None:
-    means = {
-        kind: found.mean()
-        for kind, found in kinds(done.candidates.ids.to_pylist(), column(done, method)).items()
-    }
-    assert means["teaches"] > means["plain"] > means["garbage"]
+    """By medians: a single query of another format, whose IFD has no upper end, can carry a mean."""
+    found = kinds(done.candidates.ids.to_pylist(), column(done, method))
+    half = {kind: np.median(scores) for kind, scores in found.items()}
+    assert half["teaches"] > half["plain"] > half["garbage"]
     if method != "nuggets":
-        assert means["teaches"] > 0 > means["garbage"]
+        assert half["teaches"] > 0 > half["garbage"]
 
 
 def test_garbage_is_the_hardest(done: Scores) -> None:
@@ -256,21 +255,22 @@ def test_a_departure_changes_scores_and_measures_nothing_anew(
     assert any("positive-only" in one for one in again.notes)
 
 
-@pytest.mark.parametrize("count", [2, 11])
-def test_a_scoring_in_context_killed_at_any_file_ends_in_the_same_tables(
-    world: dict[str, Any], done: Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+def test_a_scoring_in_context_killed_again_and_again_ends_in_the_same_tables(
+    world: dict[str, Any], done: Scores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, left = Store.write, iter([1] * count)
+    write, left = Store.write, iter(())
 
     def dying(self: Store, *arguments: Any) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
         write(self, *arguments)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Store, "write", dying)
-        scored(world, tmp_path / "out")
-    assert not (tmp_path / "out" / "in_context.parquet").exists()
+    for count in (1, 4, 4, 3):
+        left = iter([1] * count)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(Store, "write", dying)
+            scored(world, tmp_path / "out")
+        assert not (tmp_path / "out" / "in_context.parquet").exists()
     scored(world, tmp_path / "out")
     for name in ("scores.parquet", "aggregates.parquet", "in_context.parquet", "prompts/reader.npy"):
         assert (tmp_path / "out" / name).read_bytes() == (done.folder / name).read_bytes(), name
@@ -279,17 +279,11 @@ def test_a_scoring_in_context_killed_at_any_file_ends_in_the_same_tables(
 def test_the_size_of_shards_and_batches_changes_no_score(
     world: dict[str, Any], done: Scores, tmp_path: Path
 ) -> None:
-    other = scored(world, tmp_path / "out", shard_tokens=100_000, token_budget=300)
-    for method in METHOD:
+    methods = ["wici", "ici", "complexity"]
+    other = scored(world, tmp_path / "out", methods=methods, shard_tokens=100_000, token_budget=300)
+    for method in (*methods, "ifd"):
         np.testing.assert_allclose(column(other, method), column(done, method), rtol=1e-4, atol=1e-5)
     assert [row["query_id"] for row in pairs(other)] == [row["query_id"] for row in pairs(done)]
-
-
-def test_what_is_to_come_is_said_before_it(done: Scores, world: dict[str, Any], tmp_path: Path) -> None:
-    heard = Heard()
-    scored(world, tmp_path / "out", heard, methods=["wici"])
-    said = next(at for at, one in enumerate(heard.told) if one.startswith("In context: "))
-    assert said < next(at for at, one in enumerate(heard.told) if "difficulty" in one)
 
 
 @pytest.mark.parametrize(
@@ -327,11 +321,16 @@ def test_an_option_in_context_that_nothing_reads_is_refused(
         score_config(values)
 
 
-def test_a_bare_model_is_enough_and_no_queries_are_needed(world: dict[str, Any], tmp_path: Path) -> None:
+def test_a_bare_model_is_enough_without_queries_and_what_is_to_come_is_said_first(
+    world: dict[str, Any], tmp_path: Path
+) -> None:
     values = settings(world, methods=["wici"], base_model=world["checkpoints"])
     for name in ("checkpoints", "queries"):
         values.pop(name)
-    done = run_scores(score_config(values), tmp_path / "out")
+    heard = Heard()
+    done = run_scores(score_config(values), tmp_path / "out", progress=heard)
+    told = next(at for at, one in enumerate(heard.told) if one.startswith("In context: "))
+    assert told < next(at for at, one in enumerate(heard.told) if "difficulty" in one)
     assert np.isfinite(column(done, "wici")).all()
     assert {one.method for one in done.aggregates} == {"wici", "ifd"}
 
