@@ -160,15 +160,16 @@ def agreement(run: Run) -> Iterator[str]:
         return
     yield f"## {run.name}: the study beside training\n"
     head = (
-        "| model | measure | context | against | same sign | rank correlation | committed | of them right |\n"
+        "| model | measure | context | against | query sets | same sign | rank correlation | committed "
+        "| of them right |\n"
     )
     yield (
         head
-        + "|---|---|---|---|---|---|---|---|\n"
+        + "|---|---|---|---|---|---|---|---|---|\n"
         + "".join(
             f"| {one['model']} | {one['measure']} | {one['context']} | {one['against']} "
-            f"| {share(one['signs'])} | {rank(one['rank'])} | {share(one['committed'])} "
-            f"| {share(one['kept'])} |\n"
+            f"| {one.get('direction', 'all')} | {share(one['signs'])} | {rank(one['rank'])} "
+            f"| {share(one['committed'])} | {share(one['kept'])} |\n"
             for one in found
         )
     )
@@ -176,6 +177,7 @@ def agreement(run: Run) -> Iterator[str]:
     yield "| model | measure | against | same sign | rank correlation |\n|---|---|---|---|---|\n" + "".join(
         f"| {one['model']} | {one['measure']} | {one['against']} | {desired(one['rows'])} |\n"
         for one in found
+        if one.get("direction") != "undesired"
     )
     for one in found:
         if one["measure"] != "loss":

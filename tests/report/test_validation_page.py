@@ -24,12 +24,12 @@ from assay.report.validations.shown import (
     shown,
 )
 from assay.report.validations.tables import MOST_ANSWERS, answer_groups, interactions, overviews, reading
-from assay.report.validations.told import headline, leading
+from assay.report.validations.told import foretold, headline, leading
 from assay.report.words import number
 from assay.validation.against import CAVEAT
 from assay.validation.result import Beside, Effect, InteractionRow, Level, Share, ValidationResult
 from tests.report.parsed import Page
-from tests.report.validations import EXACT, LOSS, make_answers, make_validation
+from tests.report.validations import EXACT, FORETOLD, LOSS, make_answers, make_validation
 
 HOSTILE = (
     "<script>alert(1)</script></svg></style><img src=x onerror=alert(1)>\"'&amp;{{ 7*7 }} "
@@ -77,7 +77,11 @@ def test_the_headline_gives_the_effects_with_intervals_and_the_signs_foretold(
     assert f"base+cot {effect_text(row.effect, LOSS)}" in said
     assert "base+eval −" in said.split("better;")[1]
     kept = next(one for one in result.agreements if one.measure == "loss").kept
-    assert f"Cross-task, against base: {share_text(kept)} of the study’s committed verdicts" in said
+    assert kept.of == 2
+    assert (
+        f"Cross-task, against base, on desired sets: {share_text(kept)} of the study’s committed verdicts"
+        in said
+    )
 
 
 def test_every_effect_level_p_and_seed_stands_on_the_page(result: ValidationResult, text: str) -> None:
@@ -238,7 +242,8 @@ def test_charts_are_also_standalone_svg_files(folder: Path, page: str) -> None:
     files = sorted((folder / "charts").glob("*.svg"))
     assert [file.stem for file in files] == [
         *(f"effects-{name}-{measure}" for name in ("bad", "good") for measure in ("exact", "loss")),
-        "foretold-cross-task-base-exact", "foretold-cross-task-base-loss",
+        *(f"foretold-cross-task-base-{name}" for name in
+          ("exact-undesired", "exact", "loss-undesired", "loss")),
     ]  # fmt: skip
     assert page.count("<figure>") == len(files)
     for file in files:
@@ -361,4 +366,16 @@ def test_lines_for_a_terminal_hold_every_query_set_and_measure(result: Validatio
         "Beside base, on bad by answer loss (nats per query)",
         "Beside base, on bad by exact match (points)",
     ]
-    assert lines[4:] == list(result.notes)
+    loss, exact, undesired, last = result.agreements
+    assert [one.direction for one in result.agreements] == ["desired"] * 2 + ["undesired"] * 2
+    assert foretold(result, loss) in lines[0] and foretold(result, undesired) not in lines[0]
+    assert lines[4:7] == [foretold(result, one) for one in (exact, undesired, last)]
+    assert lines[7:] == list(result.notes)
+
+
+def test_agreement_stands_apart_for_desired_and_undesired_sets(result: ValidationResult, text: str) -> None:
+    for one in result.agreements:
+        assert f"Cross-task, against base, on {one.direction} sets" in text
+        assert one.rank.n == len(FORETOLD)
+    alone = replace(result, query_sets=result.query_sets[:1], agreements=result.agreements[:2])
+    assert "Cross-task, against base: " in headline(alone)

@@ -89,7 +89,9 @@ def _beside(measured: Measured, name: str, strategy: str) -> Beside:
     said = Prediction(strategy, measured.query_set, "cross-task", "base", word, value, *ends)
     arm = f"base+{name}"
     true = effect(measured, {arm: 1.0, "base": -1.0})
-    return beside(said, true, model=measured.model, measure=measured.measure.name, arm=arm)
+    return beside(
+        said, true, model=measured.model, measure=measured.measure.name, arm=arm, direction=measured.direction
+    )
 
 
 def _measured(

@@ -8,7 +8,7 @@ from scipy.stats import binomtest, spearmanr
 
 from assay.studies.result import Context, Estimate, Verdict, VsControl, VsZero
 from assay.validation.against import Prediction, agreements_of, beside, predictions_of, rank
-from assay.validation.result import Against, Beside, Effect
+from assay.validation.result import Against, Beside, Direction, Effect
 
 
 def effect(value: float, reach: float = 0.1) -> Effect:
@@ -21,9 +21,10 @@ def row(
     true: float,
     context: Context = "in-task",
     against: Against = "base",
+    direction: Direction = "desired",
 ) -> Beside:
     said = Prediction("cot", "pos", context, against, verdict, predicted, None, None)
-    return beside(said, effect(true), model="tiny", measure="loss", arm="base+cot")
+    return beside(said, effect(true), model="tiny", measure="loss", arm="base+cot", direction=direction)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,21 @@ def test_contexts_and_what_is_held_against_are_not_pooled() -> None:
         ("cross-task", "base", 1),
         ("cross-task", "control", 1),
     ]
+
+
+def test_mirrored_query_sets_are_counted_once_for_each_direction() -> None:
+    mirrored = [
+        row("harms", -1.0, -0.9, direction="undesired"),
+        row("helps", 1.0, 0.9),
+        row("harms", -2.0, -0.8, direction="undesired"),
+        row("helps", 2.0, 0.8),
+    ]
+    found = agreements_of(mirrored)
+    assert [one.direction for one in found] == ["desired", "undesired"]
+    for one in found:
+        assert (one.signs.count, one.signs.of, one.rank.n) == (2, 2, 2)
+        assert (one.committed.of, one.kept.of) == (2, 2)
+        assert {each.direction for each in one.rows} == {one.direction}
 
 
 @pytest.mark.parametrize("seed", range(5))

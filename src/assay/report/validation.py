@@ -38,6 +38,7 @@ class Comparison:
     """An agreement with its chart and its rows to read."""
 
     agreement: Agreement
+    where: str
     measure: str
     unit: str
     figure: Figure | None
@@ -105,4 +106,4 @@ def _comparison(result: ValidationResult, one: Agreement, figure: Figure | None)
         Foretold(row, before, after, places, mark_of(row))
         for row, before, after in zip(one.rows, predicted, true, strict=True)
     )
-    return Comparison(one, measure.title, shown.unit(measure), figure, rows)
+    return Comparison(one, shown.where(result, one), measure.title, shown.unit(measure), figure, rows)

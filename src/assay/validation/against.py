@@ -14,7 +14,7 @@ from assay.studies.intervals import has_interval
 from assay.studies.result import Estimate, Verdict
 from assay.validation.proportions import wilson_share
 from assay.validation.ranks import spearman
-from assay.validation.result import Against, Agreement, Beside, Context, Effect, Rank
+from assay.validation.result import Against, Agreement, Beside, Context, Direction, Effect, Rank
 
 SIGNS = {"helps": 1, "better": 1, "harms": -1, "worse": -1}
 """Verdicts that commit to a sign."""
@@ -23,8 +23,11 @@ FEWEST = 4
 FISHER = "Fisher's z with the standard error √((1 + r²/2)/(n − 3)) of Bonett and Wright (2000)"
 PERFECT = f"{FISHER}; the near end is that of an order one swap away from the perfect one"
 CAVEAT = (
-    "Intervals of agreement take the rows for independent; rows of one strategy share a training and all "
-    "rows share the base's, so they are somewhat too narrow."
+    "Agreement is counted apart for desired and undesired query sets: where both hold the same questions, "
+    "their rows nearly repeat each other with the sign turned. Intervals of agreement take the rows for "
+    "independent. They are not: an arm's rows on several query sets come from the same trainings, arms that "
+    "add the same set share a verdict, and all rows share the trainings that they are held against. So these "
+    "intervals are too narrow."
 )
 
 
@@ -62,10 +65,13 @@ def predictions_of(verdicts: Iterable[Verdict]) -> tuple[Prediction, ...]:
     return tuple(found)
 
 
-def beside(prediction: Prediction, true: Effect, *, model: str, measure: str, arm: str) -> Beside:
+def beside(
+    prediction: Prediction, true: Effect, *, model: str, measure: str, arm: str, direction: Direction
+) -> Beside:
     """One row: the prediction and the effect of the arm that trained on its strategy.
 
-    `true` must be held against the same as the prediction: the base, or the arm with the control.
+    `direction` is that of the query set. `true` must be held against the same as the prediction: the base,
+    or the arm with the control.
     """
     said = SIGNS.get(prediction.verdict, 0)
     happened = int(np.sign(true.value))
@@ -75,6 +81,7 @@ def beside(prediction: Prediction, true: Effect, *, model: str, measure: str, ar
         measure=measure,
         strategy=prediction.strategy,
         query_set=prediction.query_set,
+        direction=direction,
         context=prediction.context,
         against=prediction.against,
         arm=arm,
@@ -93,10 +100,14 @@ def beside(prediction: Prediction, true: Effect, *, model: str, measure: str, ar
 
 
 def agreements_of(rows: Sequence[Beside], *, confidence: float = 0.95) -> tuple[Agreement, ...]:
-    """One for every base model, measure, context and what is held against, in the order of the rows."""
-    groups: dict[tuple[str, str, Context, Against], list[Beside]] = {}
-    for row in rows:
-        groups.setdefault((row.model, row.measure, row.context, row.against), []).append(row)
+    """One for every base model, measure, context, what is held against, and direction of query sets.
+
+    Those of desired sets come first, else the order is that of the rows.
+    """
+    groups: dict[tuple[str, str, Context, Against, Direction], list[Beside]] = {}
+    for row in sorted(rows, key=lambda row: row.direction == "undesired"):
+        place = row.model, row.measure, row.context, row.against, row.direction
+        groups.setdefault(place, []).append(row)
     return tuple(_agreement(mine, confidence) for mine in groups.values())
 
 
@@ -110,6 +121,7 @@ def _agreement(rows: Sequence[Beside], confidence: float) -> Agreement:
         measure=first.measure,
         context=first.context,
         against=first.against,
+        direction=first.direction,
         rows=tuple(rows),
         signs=wilson_share(sum(signed), len(signed), confidence=confidence),
         rank=rank([row.predicted for row in rows], [row.true for row in rows], confidence=confidence),

@@ -162,6 +162,7 @@ class Beside:
     measure: str
     strategy: str
     query_set: str
+    direction: Direction
     context: Context
     against: Against
     arm: str
@@ -204,6 +205,8 @@ class Rank:
 class Agreement:
     """How far predictions and outcomes agree in one context under one base model, by one measure.
 
+    Over the query sets of one `direction`: an undesired set with the questions of a desired one mirrors it.
+
     `signs`: rows whose predicted value has the sign of the true effect, of all rows where both have one.
     `committed`: committed verdicts of all; `kept`: committed verdicts with the true sign, of the committed;
     `clear_committed`: committed verdicts, of the rows whose true interval excludes 0.
@@ -213,6 +216,7 @@ class Agreement:
     measure: str
     context: Context
     against: Against
+    direction: Direction
     rows: tuple[Beside, ...]
     signs: Share
     rank: Rank

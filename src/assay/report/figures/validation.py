@@ -13,7 +13,7 @@ from assay.report.charts.levels import Level, levels
 from assay.report.figures.plan import WIDE, Figure, slug
 from assay.report.palette import CONTROL, Colour, assign
 from assay.report.svg import draw
-from assay.report.validations.shown import measures_of, of_effect, shown, unit
+from assay.report.validations.shown import measures_of, of_effect, shown, unit, where
 from assay.report.validations.tables import arm_names, ordered_sets
 from assay.validation.result import Agreement, Beside, ValidationResult
 
@@ -112,7 +112,8 @@ def _agreement(
         )
         for row in one.rows
     ]
-    title = f"{one.context.capitalize()}, against {one.against}"
+    title = where(result, one)
+    kind = ("undesired",) if one.direction == "undesired" else ()
     below = words.label(measure.title, 30)
     if len(result.models) > 1:
         below = f"{below}, {words.label(one.model, 24)}"
@@ -120,7 +121,14 @@ def _agreement(
     specification = against(points, axes, title, below, WIDE, 360)
     said = f"{title} by {below}: {axes[0]} across, {axes[1]} up; in the shade both have one sign"
     return names.draw(
-        specification, said, "foretold", one.context, one.against, measure.name, *_of(result, one.model)
+        specification,
+        said,
+        "foretold",
+        one.context,
+        one.against,
+        measure.name,
+        *kind,
+        *_of(result, one.model),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assay.report import words
-from assay.validation.result import Effect, Level, Measure, Share, ValidationResult
+from assay.validation.result import Agreement, Effect, Level, Measure, Share, ValidationResult
 
 Word = Literal["better", "worse", "leans better", "leans worse", "undecided"]
 
@@ -92,6 +92,13 @@ def share_percent(share: Share) -> str:
     if share.value is None or share.low is None or share.high is None:
         return ""
     return f"{100 * share.value:.0f}% [{100 * share.low:.0f}%, {100 * share.high:.0f}%]"
+
+
+def where(result: ValidationResult, one: Agreement) -> str:
+    """“In-task, against base”, with the kind of query sets where the result has undesired ones."""
+    both = any(each.direction == "undesired" for each in result.query_sets)
+    kind = f", on {one.direction} sets" if both else ""
+    return f"{one.context.capitalize()}, against {one.against}{kind}"
 
 
 def measures_of(result: ValidationResult) -> dict[str, Measure]:

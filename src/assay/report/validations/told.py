@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from assay.report.validations.shown import Word, effect_text, measures_of, outcome, share_text, unit
+from assay.report.validations.shown import Word, effect_text, measures_of, outcome, share_text, unit, where
 from assay.report.words import count, label, listed
 from assay.validation.result import Agreement, Measure, Row, ValidationResult
 
@@ -28,8 +28,14 @@ def headline(result: ValidationResult) -> str:
         said.append(f"{count(len(models) - MOST_MODELS, 'base model')} more below.")
     if all(row.effect is not None and row.effect.resampled == "queries" for row in rows):
         said.append("Intervals redraw queries alone: training again with another seed may differ.")
-    agreements = [one for one in result.agreements if one.measure == rows[0].measure]
-    return " ".join([*said, *(foretold(result, one) for one in agreements[:MOST_MODELS])])
+    return " ".join([*said, *(foretold(result, one) for one in _leading_agreements(result)[:MOST_MODELS])])
+
+
+def _leading_agreements(result: ValidationResult) -> list[Agreement]:
+    """Those of the leading measure, on query sets of the leading direction where there are any."""
+    rows = leading(result)
+    mine = [one for one in result.agreements if rows and one.measure == rows[0].measure]
+    return [one for one in mine if one.direction == rows[0].direction] or mine
 
 
 def leading(result: ValidationResult) -> list[Row]:
@@ -75,16 +81,19 @@ def _named(rows: Sequence[Row], measure: Measure, most: int) -> str:
 def foretold(result: ValidationResult, one: Agreement) -> str:
     """How many verdicts kept their sign, or, where none was committed, how many values had it."""
     of = f" of {label(one.model, 60)}" if len(result.models) > 1 else ""
-    where = f"{one.context.capitalize()}{of}, against {one.against}"
+    place = f"{where(result, one)}{of}"
     if one.kept.of:
         said = f"{share_text(one.kept)} of the study’s committed verdicts had the sign of what training did"
-        return f"{where}: {said}."
+        return f"{place}: {said}."
     said = f"no verdict was committed; predicted values had the true sign in {share_text(one.signs)}"
-    return f"{where}: {said}."
+    return f"{place}: {said}."
 
 
 def validation_lines(result: ValidationResult) -> list[str]:
-    """What the page says, short, for a terminal: the headline, other query sets, notes. No markup."""
+    """What the page says, short, for a terminal: the headline, other query sets and agreements, notes.
+
+    No markup.
+    """
     lead = leading(result)
     shown = {(lead[0].query_set, lead[0].measure)} if lead else set()
     keys = dict.fromkeys(
@@ -98,4 +107,6 @@ def validation_lines(result: ValidationResult) -> list[str]:
                 row for row in result.rows if row.effect and (row.query_set, row.measure, row.model) == mine
             ]
             lines.append(_effects(result, rows))
+    said = _leading_agreements(result)[:MOST_MODELS]
+    lines += [foretold(result, one) for one in result.agreements if one not in said]
     return [*lines, *(label(one, 600) for one in result.notes)]

@@ -201,7 +201,12 @@ def _rows(
             if other is not None and other != arm:
                 true = effect(measured, {arm.name: 1.0, other.name: -1.0}, config.queries_are)
                 yield beside(
-                    prediction, true, model=measured.model, measure=measured.measure.name, arm=arm.name
+                    prediction,
+                    true,
+                    model=measured.model,
+                    measure=measured.measure.name,
+                    arm=arm.name,
+                    direction=measured.direction,
                 )
 
 
