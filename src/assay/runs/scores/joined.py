@@ -3,7 +3,8 @@
 Made by reading the files once more. Knows a tokenizer, but no model.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,18 +47,19 @@ class JoinedPool:
         )
 
     def followings(self, positions: Int[np.ndarray, "k"]) -> dict[int, Tokens]:
-        """Candidates of the pool as queries, by position; a shard is read once for all of its own."""
+        """Candidates of the pool as queries, by position; of a shard only what is asked for is read."""
         found: dict[int, Tokens] = {}
         wanted = np.unique(positions)
         for shard, rows in enumerate(self.pool.slices):
             mine = wanted[(wanted >= rows.start) & (wanted < rows.stop)]
             if not len(mine):
                 continue
-            ids = self._parts(shard, "following", "ids")
-            weights = self._parts(shard, "following", "weights")
-            for at in mine.tolist():
-                row = at - rows.start
-                found[at] = Tokens(str(at), ids[row].copy(), weights[row].copy())
+            with self._opened(shard) as file:
+                offsets = file.get_tensor("following_offsets")
+                ids, weights = file.get_slice("following_ids"), file.get_slice("following_weights")
+                for at in mine.tolist():
+                    start, stop = (int(offset) for offset in offsets[at - rows.start :][:2])
+                    found[at] = Tokens(str(at), ids[start:stop].astype(np.int64), weights[start:stop])
         return found
 
     def _parts(self, shard: int, place: str, name: str) -> list[np.ndarray]:
@@ -66,14 +68,22 @@ class JoinedPool:
         return np.split(values, offsets[1:-1])
 
     def _read(self, shard: int, names: Sequence[str]) -> list[np.ndarray]:
+        with self._opened(shard) as file:
+            return [file.get_tensor(name) for name in names]
+
+    @contextmanager
+    def _opened(self, shard: int) -> Iterator[Any]:
+        """The file of a shard. Raises ResumeError where it is not what was written."""
         path = _path(self.folder, shard)
         try:
             with safe_open(path, framework="numpy") as file:
-                if (file.metadata() or {}).get("digest") == self.digests[shard]:
-                    return [file.get_tensor(name) for name in names]
-        except (SafetensorError, OSError, KeyError, ValueError):
-            pass
-        raise ResumeError(f"{path} is damaged; delete {self.folder} and run the same command again.")
+                if (file.metadata() or {}).get("digest") != self.digests[shard]:
+                    raise ValueError("it carries another digest")
+                yield file
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise ResumeError(
+                f"{path} is damaged; delete {self.folder} and run the same command again."
+            ) from error
 
 
 def prepare_joined(
