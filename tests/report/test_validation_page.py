@@ -151,7 +151,7 @@ def test_an_effect_only_leans_where_holm_does_not_follow() -> None:
     assert outcome(_effect(-0.2, -0.3, -0.1, 0.07), 0.9) == "worse"
     assert outcome(_effect(-0.2, -0.3, -0.1), 0.95) == "worse"
     assert outcome(_effect(0.2, -0.1, 0.5, 0.001), 0.95) == "undecided"
-    assert outcome(_effect(0.2, None, None), 0.95) == "undecided"
+    assert outcome(_effect(0.2, None, None), 0.95) == "not tested"
 
 
 def test_leaning_effects_are_told_apart_in_the_headline(result: ValidationResult) -> None:
@@ -169,7 +169,11 @@ def test_shares_are_read_as_percent_and_points_and_losses_as_they_are() -> None:
     assert level_text(Level(2.6, 2.4, 1234.5, "seeds", "t"), LOSS) == "2.600 [2.400, 1,234.500]"
     assert effect_text(_effect(0.041, 0.01, 0.072), EXACT) == "+4.1 [+1.0, +7.2]"
     assert effect_text(_effect(-0.041, -0.072, -0.01), LOSS) == "−0.041 [−0.072, −0.010]"
-    assert effect_text(_effect(0.5, None, None), LOSS) == "+0.500 [no interval]"
+    assert effect_text(_effect(0.5, None, None), LOSS) == "+0.500 [no spread between seeds]"
+    assert effect_text(_effect(0.5, None, None), EXACT) == "+50.0 [no spread between seeds]"
+    one = replace(_effect(0.5, None, None), seeds=1)
+    assert effect_text(one, EXACT) == "+50.0 [no spread between queries]"
+    assert effect_text(replace(one, queries=1), LOSS) == "+0.500 [no interval]"
     assert (p_text(None), p_text(0.0004), p_text(0.0312), p_text(0.5)) == ("–", "< 0.001", "0.031", "0.50")
     assert share_text(Share(8, 9, 8 / 9, 0.565, 0.98)) == "8 of 9, 89% [56%, 98%]"
     assert share_text(Share(0, 0, None, None, None)) == "0 of 0"
@@ -339,9 +343,38 @@ def test_effects_without_interval_are_said_to_have_none(tmp_path: Path) -> None:
         replace(full, rows=rows, agreements=agreements, interactions=()), tmp_path
     ).read_text(encoding="utf-8")
     text = Page(page).text
-    assert text.count("[no interval]") > 30 and "not defined" in text
+    assert text.count("[no spread between seeds]") > 30 and "not defined" in text
+    assert "undecided" not in headline(replace(full, rows=rows))
     assert "No p-value is corrected" in text
     assert not re.search(r"\bnan\b|None", text)
+
+
+def test_an_effect_with_equal_seeds_is_told_in_the_decimals_of_the_others(
+    result: ValidationResult, tmp_path: Path
+) -> None:
+    wide, alike = _effect(0.47, 0.21, 0.73), _effect(0.5, None, None)
+    kept = [
+        next(row for row in result.rows if (row.arm, row.query_set, row.measure) == (arm, "good", "exact"))
+        for arm in ("base", "base+cot", "base -> clarify")
+    ]
+    rows = tuple(replace(row, effect=one) for row, one in zip(kept, (None, wide, alike), strict=True))
+    some = replace(result, rows=rows, agreements=(), interactions=())
+    assert headline(some) == (
+        "Beside base, on good by exact match (points): base+cot +47 [+21, +73] is better; "
+        "base -> clarify +50 is not tested (no spread between seeds)."
+    )
+    page = write_validation_report(some, tmp_path).read_text(encoding="utf-8")
+    text = " ".join(Page(page).text.split())
+    assert "+50 [no spread between seeds]" in text and "+50.0" not in text
+    only = replace(some, rows=(rows[0], rows[2]))
+    assert "base -> clarify +50.0 is not tested" in headline(only)
+
+
+def test_no_line_ends_within_an_arrow(page: str) -> None:
+    cells = [*re.findall(r"<bdi>([^/]*?)</bdi>", page.replace("</span>", "")), page.split("</h1>")[1][:900]]
+    arrows = [cell for cell in cells if "-&gt;" in cell]
+    assert len(arrows) > 8
+    assert all(cell.count("-&gt;") == cell.count('<span class="arrow">-&gt;') for cell in arrows)
 
 
 def test_each_arm_has_its_colour_and_the_reference_is_grey(result: ValidationResult) -> None:

@@ -3,8 +3,10 @@
 Computes nothing but what can be drawn; what makes the page safe to open is in `frame`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from markupsafe import Markup, escape
 
 from assay.files import write_text
 from assay.report import frame, words
@@ -62,6 +64,7 @@ def render_validation(result: ValidationResult, figures: ValidationFigures) -> s
     """The page as HTML text."""
     environment = frame.environment()
     environment.filters |= {"share": shown.share_text, "share_percent": shown.share_percent}
+    environment.filters["arrows"] = unbroken_arrows
     environment.globals |= {"symbols": shown.SIGNS, "tones": shown.TONES}
     compared = _comparisons(result, figures)
     return environment.get_template("validation.html").render(
@@ -93,6 +96,12 @@ def render_validation(result: ValidationResult, figures: ValidationFigures) -> s
     )  # fmt: skip
 
 
+def unbroken_arrows(text: str) -> Markup:
+    """`text` for HTML, where no line ends within an arm's “->”."""
+    arrow = Markup('<span class="arrow">-&gt;</span>')
+    return arrow.join(escape(words.printable(part)) for part in text.split("->"))
+
+
 def _comparisons(result: ValidationResult, figures: ValidationFigures) -> list[Comparison]:
     return [_comparison(result, *each) for each in zip(result.agreements, figures.agreements, strict=True)]
 
@@ -101,9 +110,13 @@ def _comparison(result: ValidationResult, one: Agreement, figure: Figure | None)
     measure = shown.measures_of(result)[one.measure]
     predicted = [shown.shown(row.predicted, row.predicted_low, row.predicted_high) for row in one.rows]
     true = [shown.shown(row.true, row.true_low, row.true_high, measure) for row in one.rows]
-    places = words.places_for(predicted), words.places_for(true)
+    if len(result.seeds) > 1:
+        true = [replace(each, absent=shown.NO_SPREAD) for each in true]
+    some = any(words.has_interval(each) for each in true)
+    after = words.places_for(true) if some or not measure.is_right else 1
+    places = words.places_for(predicted), after
     rows = tuple(
-        Foretold(row, before, after, places, mark_of(row))
-        for row, before, after in zip(one.rows, predicted, true, strict=True)
+        Foretold(row, before, came, places, mark_of(row))
+        for row, before, came in zip(one.rows, predicted, true, strict=True)
     )
     return Comparison(one, shown.where(result, one), measure.title, shown.unit(measure), figure, rows)

@@ -140,9 +140,12 @@ def has_interval(estimate: Ranged) -> bool:
 
 
 def interval(estimate: Ranged, places: int = 3) -> str:
-    """Both ends; one close to 0 with the decimals it takes to be seen on its side, where both lie on one."""
+    """Both ends; one close to 0 with the decimals it takes to be seen on its side, where both lie on one.
+
+    Without ends it is said why where the estimate knows (`absent`).
+    """
     if not has_interval(estimate):
-        return "[no interval]"
+        return f"[{getattr(estimate, 'absent', 'no interval')}]"
     one_sided = estimate.low > 0 or estimate.high < 0
     low, high = (
         number(end, -math.floor(math.log10(abs(end))) if one_sided and round(end, places) == 0 else places)

@@ -14,12 +14,16 @@ from assay.report.words import Ranged, has_interval, interval, label, labels, nu
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A named value, such as a probe set's mean over checkpoints; the control is a ring with its line."""
+    """A named value, such as a probe set's mean over checkpoints; the control is a ring with its line.
+
+    `places` are the decimals it is told with.
+    """
 
     name: str
     estimate: Ranged
     colour: Colour
     is_control: bool
+    places: int = 3
 
 
 def levels(
@@ -85,5 +89,6 @@ def _row(entry: Level, name: str) -> dict[str, Any]:
         "high": estimate.high if known else None,
         "control": entry.is_control,
         "colour": entry.colour.light,
-        "text": f"{label(entry.name)}: {number(estimate.value)} {interval(estimate)}",
+        "text": f"{label(entry.name)}: {number(estimate.value, entry.places)} "
+        f"{interval(estimate, entry.places)}",
     }

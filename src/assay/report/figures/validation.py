@@ -13,7 +13,7 @@ from assay.report.charts.levels import Level, levels
 from assay.report.figures.plan import WIDE, Figure, slug
 from assay.report.palette import CONTROL, Colour, assign
 from assay.report.svg import draw
-from assay.report.validations.shown import measures_of, of_effect, shown, unit, where
+from assay.report.validations.shown import measures_of, of_effect, places_of, shown, unit, where
 from assay.report.validations.tables import arm_names, ordered_sets
 from assay.validation.result import Agreement, Beside, ValidationResult
 
@@ -73,8 +73,9 @@ def _effects(
                 row for row in result.rows if row.effect and (row.query_set, row.measure, row.model) == mine
             ]
             rows.sort(key=lambda row: order.index(row.arm))
+            places = places_of((row.effect for row in rows if row.effect), measure)
             entries = [
-                Level(row.arm, of_effect(row.effect, measure), colours[row.arm], False)
+                Level(row.arm, of_effect(row.effect, measure), colours[row.arm], False, places)
                 for row in rows
                 if row.effect
             ]

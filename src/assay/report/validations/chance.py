@@ -12,7 +12,8 @@ _READINGS: dict[Resampled, str] = {
     "seeds and queries": "Trainings and queries are redrawn: what holds for other seeds and for queries "
     "like these.",
     "queries": "Queries are redrawn, the trainings are these very ones: nothing is said of another seed.",
-    "nothing": "Nothing could be redrawn, so no interval is given.",
+    "nothing": "What would be redrawn is alike, or there is one of it: no interval is given and nothing "
+    "is tested.",
 }
 
 

@@ -1,26 +1,37 @@
 """Effects and levels as they are read: shares in per cent, losses in nats, and the word for an effect."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from assay.report import words
 from assay.validation.result import Agreement, Effect, Level, Measure, Share, ValidationResult
 
-Word = Literal["better", "worse", "leans better", "leans worse", "undecided"]
+Word = Literal["better", "worse", "leans better", "leans worse", "undecided", "not tested"]
 
 TONES = {"better": "good", "worse": "bad"}
-SIGNS = {"better": "▲", "worse": "▼", "leans better": "▲", "leans worse": "▼", "undecided": "?"}
+SIGNS = {
+    "better": "▲",
+    "worse": "▼",
+    "leans better": "▲",
+    "leans worse": "▼",
+    "undecided": "?",
+    "not tested": "·",
+}
+NO_SPREAD = "no spread between seeds"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A number and its ends in the unit of the page; ends are NaN where no interval can be given."""
+    """A number and its ends in the unit of the page; ends are NaN where no interval can be given, and then
+    `absent` says why."""
 
     value: float
     low: float
     high: float
     method: str = ""
+    absent: str = "no interval"
 
 
 def shown(
@@ -33,7 +44,19 @@ def shown(
 
 
 def of_effect(effect: Effect, measure: Measure) -> Shown:
-    return shown(effect.value, effect.low, effect.high, measure, effect.test)
+    one = shown(effect.value, effect.low, effect.high, measure, effect.test)
+    return one if is_tested(effect) else replace(one, absent=why_untested(effect))
+
+
+def is_tested(effect: Effect) -> bool:
+    return effect.low is not None and effect.high is not None
+
+
+def why_untested(effect: Effect) -> str:
+    """Why an effect has no interval: what would be redrawn is alike, or there is one of it."""
+    if effect.seeds > 1:
+        return NO_SPREAD
+    return "no spread between queries" if effect.queries > 1 else "no interval"
 
 
 def of_level(level: Level, measure: Measure) -> Shown:
@@ -65,7 +88,12 @@ def _places(value: float) -> int:
 
 def outcome(effect: Effect, confidence: float) -> Word:
     """What an effect says: it leans only, where its interval excludes 0 but Holm's p does not go below 1 −
-    confidence."""
+    confidence.
+
+    It is not tested where there is no interval.
+    """
+    if not is_tested(effect):
+        return "not tested"
     if not effect.sign:
         return "undecided"
     word: Word = "better" if effect.sign > 0 else "worse"
@@ -105,8 +133,15 @@ def measures_of(result: ValidationResult) -> dict[str, Measure]:
     return {measure.name: measure for measure in result.measures}
 
 
+def places_of(effects: Iterable[Effect], measure: Measure) -> int:
+    """Decimals for a column of effects, by its intervals; without any, one for points and three else."""
+    every = [of_effect(effect, measure) for effect in effects]
+    some = any(words.has_interval(one) for one in every)
+    return words.places_for(every) if some or not measure.is_right else 1
+
+
 def effect_text(effect: Effect, measure: Measure) -> str:
-    """“+4.1 [+1.0, +7.2]” in the unit of `unit`."""
+    """“+4.1 [+1.0, +7.2]” in the unit of `unit`; “+50.0 [no spread between seeds]”."""
     one = of_effect(effect, measure)
-    places = words.places_for([one])
+    places = places_of([effect], measure)
     return f"{words.number(one.value, places)} {words.interval(one, places)}"

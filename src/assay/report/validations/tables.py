@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from assay.report.validations.shown import (
+    SIGNS,
     Shown,
     Word,
+    is_tested,
     level_text,
     measures_of,
     of_effect,
     outcome,
     p_text,
+    places_of,
     unit,
 )
-from assay.report.words import places_for
 from assay.validation.result import (
     Answered,
     Direction,
@@ -141,7 +143,7 @@ def overviews(result: ValidationResult) -> list[Overview]:
 
 def _places(rows: Sequence[Row], column: Column) -> int:
     mine = [row for row in rows if (row.measure, row.model) == (column.measure.name, column.model)]
-    return places_for(of_effect(row.effect, column.measure) for row in mine if row.effect is not None)
+    return places_of((row.effect for row in mine if row.effect is not None), column.measure)
 
 
 def _cell(result: ValidationResult, row: Row | None, column: Column, places: int) -> Cell | None:
@@ -182,7 +184,7 @@ def interactions(result: ValidationResult) -> list[tuple[QuerySet, list[Interact
 
 def _interaction(row: InteractionRow, measure: Measure, confidence: float) -> Interaction:
     every = [*row.beyond, *([row.additivity] if row.additivity is not None else [])]
-    places = places_for(of_effect(effect, measure) for effect in every)
+    places = places_of(every, measure)
     word, tone, sign = reading(row)
     return Interaction(
         row.model,
@@ -209,6 +211,8 @@ def reading(row: InteractionRow) -> tuple[str, str, str]:
         return f"less than {parts}", "bad", "▼"
     if any(effect.sign < 0 for effect in row.beyond):
         return "less than one part", "bad", "▼"
+    if row.beyond and not any(is_tested(effect) for effect in row.beyond):
+        return "not tested", "open", SIGNS["not tested"]
     return "undecided", "open", "?"
 
 

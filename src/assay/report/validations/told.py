@@ -2,8 +2,19 @@
 
 from collections.abc import Sequence
 
-from assay.report.validations.shown import Word, effect_text, measures_of, outcome, share_text, unit, where
-from assay.report.words import count, label, listed
+from assay.report.validations.shown import (
+    Word,
+    effect_text,
+    measures_of,
+    of_effect,
+    outcome,
+    places_of,
+    share_text,
+    unit,
+    where,
+    why_untested,
+)
+from assay.report.words import count, label, listed, number
 from assay.validation.result import Agreement, Measure, Row, ValidationResult
 
 MOST_NAMED = 3  # with one base model; else one
@@ -65,15 +76,29 @@ def _effects(result: ValidationResult, rows: Sequence[Row]) -> str:
     if open_ := words.get("undecided"):
         names = [label(row.arm) for row in open_]
         parts.append(f"{listed(names)} {'stays' if len(names) == 1 else 'stay'} undecided")
+    if still := words.get("not tested"):
+        places = places_of((row.effect for row in rows if row.effect is not None), measure)
+        why = dict.fromkeys(why_untested(row.effect) for row in still if row.effect is not None)
+        named = _named(still, measure, most, places)
+        parts.append(f"{named} {'is' if len(still) == 1 else 'are'} not tested ({listed(list(why))})")
     of = f" of {label(rows[0].model, 60)}" if len(result.models) > 1 else ""
     where = f"on {label(rows[0].query_set, 40)} by {label(measure.title, 40)}"
     return f"Beside {label(result.reference)}{of}, {where} ({unit(measure)}): {'; '.join(parts)}."
 
 
-def _named(rows: Sequence[Row], measure: Measure, most: int) -> str:
-    """The largest effects with their intervals, and how many more."""
+def _named(rows: Sequence[Row], measure: Measure, most: int, places: int | None = None) -> str:
+    """The largest effects with their intervals, or with `places` decimals and none; and how many more."""
     first = sorted(rows, key=lambda row: -abs(row.effect.value if row.effect else 0.0))
-    names = [f"{label(row.arm)} {effect_text(row.effect, measure)}" for row in first[:most] if row.effect]
+    names = [
+        f"{label(row.arm)} "
+        + (
+            effect_text(row.effect, measure)
+            if places is None
+            else number(of_effect(row.effect, measure).value, places)
+        )
+        for row in first[:most]
+        if row.effect
+    ]
     more = len(first) - len(names)
     return listed([*names, f"{more} more"] if more else names)
 
