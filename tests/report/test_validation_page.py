@@ -9,8 +9,10 @@ from xml.etree import ElementTree
 import pytest
 
 from assay.report import validation_lines, write_validation_report
-from assay.report.charts.against import Point, places_of_names
-from assay.report.figures.validation import draw_validation, mark_of
+from assay.report.charts.against import Point, against, places_of_names
+from assay.report.charts.levels import Level as LevelDrawn
+from assay.report.charts.levels import levels
+from assay.report.figures.validation import CUT, draw_validation, mark_of
 from assay.report.palette import STRATEGIES
 from assay.report.validations import chance
 from assay.report.validations.shown import (
@@ -370,6 +372,33 @@ def test_an_effect_with_equal_seeds_is_told_in_the_decimals_of_the_others(
     assert "base -> clarify +50.0 is not tested" in headline(only)
 
 
+def test_intervals_that_leave_the_frame_end_in_an_arrow_head_and_the_caption_says_so(
+    result: ValidationResult, tmp_path: Path
+) -> None:
+    kept = [row for row in result.rows if (row.query_set, row.measure) == ("good", "loss")][:4]
+    ends = (None, _effect(0.2, 0.1, 0.3), _effect(0.3, -9.0, 9.6), _effect(0.1, 0.0, 9.0))
+    rows = tuple(replace(row, effect=one) for row, one in zip(kept, ends, strict=True))
+    loss = result.agreements[0]
+    held = tuple(replace(row, true_high=row.true + 9.0) for row in loss.rows)
+    cut = replace(result, rows=rows, agreements=(replace(loss, rows=held),), interactions=())
+    drawn = draw_validation(cut)
+    (effects,) = drawn.effects[0][1]
+    estimates = [Shown(0.2, 0.1, 0.3), Shown(0.3, -9.0, 9.6), Shown(0.1, 0.0, 9.0)]
+    entries = [LevelDrawn(str(i), each, STRATEGIES[i], False) for i, each in enumerate(estimates)]
+    tables = levels(entries, "", "", 400)["datasets"]
+    assert [[row["t"] for row in tables[f"beyond_{side}"]] for side in ("left", "right")] == [
+        ["1"],
+        ["1", "2"],
+    ]
+    points = [Point(str(i), each, each, STRATEGIES[0], "agrees") for i, each in enumerate(estimates)]
+    tables = against(points, ("", ""), "", "", 400, 300)["datasets"]
+    assert [len(tables[f"beyond_{side}"]) for side in ("left", "right", "down", "up")] == [1, 2, 1, 2]
+    assert drawn.agreements[0] is not None and effects.note == drawn.agreements[0].note == CUT
+    assert all(not one.note for one in draw_validation(replace(cut, rows=rows[:2], agreements=())).all())
+    page = write_validation_report(cut, tmp_path).read_text(encoding="utf-8")
+    assert page.count(CUT) == 2
+
+
 def test_no_line_ends_within_an_arrow(page: str) -> None:
     cells = [*re.findall(r"<bdi>([^/]*?)</bdi>", page.replace("</span>", "")), page.split("</h1>")[1][:900]]
     arrows = [cell for cell in cells if "-&gt;" in cell]
@@ -402,7 +431,10 @@ def test_lines_for_a_terminal_hold_every_query_set_and_measure(result: Validatio
     loss, exact, undesired, last = result.agreements
     assert [one.direction for one in result.agreements] == ["desired"] * 2 + ["undesired"] * 2
     assert foretold(result, loss) in lines[0] and foretold(result, undesired) not in lines[0]
-    assert lines[4:7] == [foretold(result, one) for one in (exact, undesired, last)]
+    assert lines[4:7] == [
+        foretold(result, one, measure) for one, measure in ((exact, EXACT), (undesired, LOSS), (last, EXACT))
+    ]
+    assert lines[5].startswith("Cross-task, against base, on undesired sets, by answer loss: ")
     assert lines[7:] == list(result.notes)
 
 

@@ -7,13 +7,22 @@ from typing import Any, Literal
 
 import altair as alt
 
-from assay.report.charts.base import chart, finish, frame_of, zero_rule
+from assay.report.charts.base import chart, finish, frame_of, leaving, zero_rule
 from assay.report.palette import GRID, INK, PAPER, Colour
 from assay.report.words import Ranged, has_interval, interval, label, number
 
 Mark = Literal["agrees", "differs", "unclear"]
 
 LABEL_HEIGHT, LETTER, LIFT = 13, 6.2, 9  # pixels of the drawing: what a name takes, and how far it is above
+
+
+HEADS: dict[str, dict[str, int]] = {
+    "left": {"xOffset": 3},
+    "right": {"xOffset": -3},
+    "down": {"yOffset": -3},
+    "up": {"yOffset": 3},
+}
+"""Arrow heads at the edges of the frame, in the order left, right, bottom, top; pixels drawn inwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +39,10 @@ class Point:
 def against(
     points: Sequence[Point], axes: tuple[str, str], title: str, subtitle: str, width: int, height: int
 ) -> dict[str, Any]:
-    """A scatter around both zeros; quadrants of equal sign are shaded, names stand where there is room."""
+    """A scatter around both zeros; quadrants of equal sign are shaded, names stand where there is room.
+
+    An interval that leaves the frame ends in an arrow head at its edge.
+    """
     known = [p for p in points if math.isfinite(p.predicted.value) and math.isfinite(p.true.value)]
     across = frame_of([p.predicted for p in known], reach=0.6)
     up = frame_of([p.true for p in known], reach=0.6)
@@ -63,6 +75,12 @@ def against(
         zero_rule(alt.YDatum(0)),
         chart("flat").mark_rule(**bar).encode(alt.X("low:Q"), alt.X2("high"), y, colours),
         chart("tall").mark_rule(**bar).encode(x, alt.Y("low:Q"), alt.Y2("high"), colours),
+        *(
+            chart(f"beyond_{side}")
+            .mark_point(shape=f"triangle-{side}", filled=True, size=50, opacity=0.8, aria=False, **inwards)
+            .encode(alt.X("x:Q"), alt.Y("y:Q"), colours)
+            for side, inwards in HEADS.items()
+        ),
         *(chart(mark).mark_point(**shape).encode(x, y, colours, text) for mark, shape in shapes.items()),
         *(
             chart(f"names_{side}")
@@ -88,6 +106,7 @@ def against(
             for row, p in zip(rows, known, strict=True)
             if has_interval(p.true)
         ],
+        **_heads(rows, known, across, up),
         **{mark: [row for row in rows if row["mark"] == mark] for mark in shapes},
         **{
             f"names_{side}": [row for row, mine in zip(rows, named, strict=True) if mine == side]
@@ -95,6 +114,23 @@ def against(
         },
     }
     return finish(layers, tables, title, subtitle, width, height)
+
+
+def _heads(
+    rows: Sequence[dict[str, Any]],
+    points: Sequence[Point],
+    across: tuple[float, float],
+    up: tuple[float, float],
+) -> dict[str, list[dict[str, Any]]]:
+    """A row at the edge of the frame for each interval that leaves it there."""
+    found: dict[str, list[dict[str, Any]]] = {f"beyond_{side}": [] for side in HEADS}
+    for row, point in zip(rows, points, strict=True):
+        out = (*leaving(point.predicted, across), *leaving(point.true, up))
+        places: list[dict[str, Any]] = [*({"x": edge} for edge in across), *({"y": edge} for edge in up)]
+        for side, goes_on, place in zip(HEADS, out, places, strict=True):
+            if goes_on:
+                found[f"beyond_{side}"].append({**row, **place})
+    return found
 
 
 def places_of_names(

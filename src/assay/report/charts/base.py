@@ -27,7 +27,7 @@ def frame_of(estimates: Iterable[Ranged], reach: float = 1.0, zero: bool = True)
     """Limits of an axis: every value (and zero), and intervals as far as `reach` times their span beyond.
 
     One interval that knows next to nothing must not press all other curves flat: what leaves the frame
-    is cut.
+    is cut (`leaving`).
     """
     known = [estimate for estimate in estimates if math.isfinite(estimate.value)]
     values = [estimate.value for estimate in known] + ([0.0] if zero or not known else [])
@@ -39,6 +39,17 @@ def frame_of(estimates: Iterable[Ranged], reach: float = 1.0, zero: bool = True)
         min(high + reach * span, max([high, *ends])),
     )
     return low - 0.04 * span, high + 0.04 * span
+
+
+def leaving(estimate: Ranged, frame: tuple[float, float]) -> tuple[bool, bool]:
+    """Whether the interval goes on below the frame, and above it."""
+    known = has_interval(estimate)
+    return known and estimate.low < frame[0], known and estimate.high > frame[1]
+
+
+def is_cut(specification: Mapping[str, Any]) -> bool:
+    """Whether a chart has arrow heads (tables "beyond_…"), for intervals that leave its frame."""
+    return any(rows for name, rows in specification["datasets"].items() if name.startswith("beyond_"))
 
 
 def finish(

@@ -7,9 +7,12 @@ from typing import Any
 
 import altair as alt
 
-from assay.report.charts.base import chart, finish, frame_of, zero_rule
+from assay.report.charts.base import chart, finish, frame_of, leaving, zero_rule
 from assay.report.palette import CONTROL, INK, PAPER, Colour
 from assay.report.words import Ranged, has_interval, interval, label, labels, number
+
+HEADS = {"left": ("triangle-left", 3), "right": ("triangle-right", -3)}
+"""Arrow heads at the edges of the frame: shape, and pixels that it is drawn inwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +34,18 @@ def levels(
 ) -> dict[str, Any]:
     """Dots with intervals, a row each, in the order given; zero and the control as vertical lines.
 
-    Names are clipped to `limit` letters.
+    Names are clipped to `limit` letters. An interval that leaves the frame ends in an arrow head at its edge.
     """
     estimates = [entry.estimate for entry in entries]
     with_zero = _zero_belongs(estimates)
     frame = frame_of(estimates, reach=1.5, zero=with_zero)
     unique = labels([entry.name for entry in entries], limit)
-    every = [_row(entry, name) for entry, name in zip(entries, unique, strict=True)]
+    every = [_row(entry, name, frame) for entry, name in zip(entries, unique, strict=True)]
     drawn = [row for row in every if row["v"] is not None]
     tables = {
         "levels": drawn,
         "bars": [row for row in drawn if row["low"] is not None],
+        **{f"beyond_{side}": [row for row in drawn if row[side]] for side in HEADS},
         "control": [row for row in drawn if row["control"]],
         "others": [row for row in drawn if not row["control"]],
     }
@@ -65,6 +69,12 @@ def levels(
         *([zero_rule(alt.XDatum(0))] if with_zero else []),
         carried.encode(alt.X("v:Q")),
         bars.encode(y, alt.X("low:Q", title=None), alt.X2("high"), colours),
+        *(
+            chart(f"beyond_{side}")
+            .mark_point(shape=shape, filled=True, size=60, opacity=1, xOffset=inwards, aria=False)
+            .encode(y, alt.XDatum(edge), colours)
+            for (side, (shape, inwards)), edge in zip(HEADS.items(), frame, strict=True)
+        ),
         chart("others").mark_point(filled=True, size=56, opacity=1).encode(y, x, colours, text),
         ring.encode(y, x, colours, text),
     ]
@@ -79,14 +89,17 @@ def _zero_belongs(estimates: Sequence[Ranged]) -> bool:
     ) <= 0 <= max(values)
 
 
-def _row(entry: Level, name: str) -> dict[str, Any]:
+def _row(entry: Level, name: str, frame: tuple[float, float]) -> dict[str, Any]:
     estimate = entry.estimate
     known = has_interval(estimate)
+    left, right = leaving(estimate, frame)
     return {
         "t": name,
         "v": estimate.value if math.isfinite(estimate.value) else None,
         "low": estimate.low if known else None,
         "high": estimate.high if known else None,
+        "left": left,
+        "right": right,
         "control": entry.is_control,
         "colour": entry.colour.light,
         "text": f"{label(entry.name)}: {number(estimate.value, entry.places)} "

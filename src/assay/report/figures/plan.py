@@ -16,11 +16,12 @@ WIDE, SMALL = 410, 320  # widths in pixels of the drawing: two and three to a ro
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawn chart: `drawing` is standalone SVG, `name` its file name without ending."""
+    """A drawn chart: `drawing` is standalone SVG, `name` its file name without ending, `note` goes below."""
 
     name: str
     title: str
     drawing: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,10 +103,14 @@ def _named(rows: Sequence[Row], measure: Measure, most: int, places: int | None 
     return listed([*names, f"{more} more"] if more else names)
 
 
-def foretold(result: ValidationResult, one: Agreement) -> str:
-    """How many verdicts kept their sign, or, where none was committed, how many values had it."""
+def foretold(result: ValidationResult, one: Agreement, measure: Measure | None = None) -> str:
+    """How many verdicts kept their sign, or, where none was committed, how many values had it.
+
+    Names `measure` where it is given.
+    """
     of = f" of {label(one.model, 60)}" if len(result.models) > 1 else ""
-    place = f"{where(result, one)}{of}"
+    by = f", by {label(measure.title, 40)}" if measure else ""
+    place = f"{where(result, one)}{of}{by}"
     if one.kept.of:
         said = f"{share_text(one.kept)} of the study’s committed verdicts had the sign of what training did"
         return f"{place}: {said}."
@@ -133,5 +137,6 @@ def validation_lines(result: ValidationResult) -> list[str]:
             ]
             lines.append(_effects(result, rows))
     said = _leading_agreements(result)[:MOST_MODELS]
-    lines += [foretold(result, one) for one in result.agreements if one not in said]
+    known = measures_of(result)
+    lines += [foretold(result, one, known[one.measure]) for one in result.agreements if one not in said]
     return [*lines, *(label(one, 600) for one in result.notes)]
