@@ -10,9 +10,10 @@ import pytest
 
 from assay.report import validation_lines, write_validation_report
 from assay.report.charts.against import Point, against, places_of_names
+from assay.report.charts.base import CUT
 from assay.report.charts.levels import Level as LevelDrawn
 from assay.report.charts.levels import levels
-from assay.report.figures.validation import CUT, draw_validation, mark_of
+from assay.report.figures.validation import draw_validation, mark_of
 from assay.report.palette import STRATEGIES
 from assay.report.validations import chance
 from assay.report.validations.shown import (

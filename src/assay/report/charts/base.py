@@ -10,6 +10,7 @@ from assay.report.palette import GRID, INK, MUTED, ZERO
 from assay.report.words import Ranged, has_interval
 
 FONT = "Helvetica Neue, Helvetica, Arial, Noto Sans, Liberation Sans, sans-serif"
+CUT = "An arrow head: the interval goes on beyond the frame."
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -47,9 +48,10 @@ def leaving(estimate: Ranged, frame: tuple[float, float]) -> tuple[bool, bool]:
     return known and estimate.low < frame[0], known and estimate.high > frame[1]
 
 
-def is_cut(specification: Mapping[str, Any]) -> bool:
-    """Whether a chart has arrow heads (tables "beyond_…"), for intervals that leave its frame."""
-    return any(rows for name, rows in specification["datasets"].items() if name.startswith("beyond_"))
+def cut_note(specification: Mapping[str, Any]) -> str:
+    """`CUT` where a chart has arrow heads (rows in a table "beyond_…"), else nothing."""
+    tables = specification["datasets"].items()
+    return CUT if any(rows for name, rows in tables if name.startswith("beyond_")) else ""
 
 
 def finish(

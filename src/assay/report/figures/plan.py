@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from assay.report import words
+from assay.report.charts.base import cut_note
 from assay.report.palette import Colour, assign
 from assay.report.svg import draw
 from assay.studies.result import Context, Curve, StudyResult
@@ -55,7 +56,7 @@ class Plan:
             copy += 1
             name = f"{stem}-{copy}"
         self.taken.add(name)
-        return Figure(name, title, draw(specification, name, title))
+        return Figure(name, title, draw(specification, name, title), cut_note(specification))
 
     def curves(self, estimator: str, query_set: str, context: Context) -> list[Curve]:
         """One curve per probe set, in the report's order, the control last."""

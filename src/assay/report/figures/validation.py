@@ -9,7 +9,7 @@ from typing import Any
 
 from assay.report import words
 from assay.report.charts.against import Mark, Point, against
-from assay.report.charts.base import is_cut
+from assay.report.charts.base import cut_note
 from assay.report.charts.levels import Level, levels
 from assay.report.figures.plan import WIDE, Figure, slug
 from assay.report.palette import CONTROL, Colour, assign
@@ -17,8 +17,6 @@ from assay.report.svg import draw
 from assay.report.validations.shown import measures_of, of_effect, places_of, shown, unit, where
 from assay.report.validations.tables import arm_names, ordered_sets
 from assay.validation.result import Agreement, Beside, ValidationResult
-
-CUT = "An arrow head: the interval goes on beyond the frame."
 
 
 @dataclass(slots=True)
@@ -34,7 +32,7 @@ class _Names:
             copy += 1
             name = f"{stem}-{copy}"
         self.taken.add(name)
-        return Figure(name, title, draw(specification, name, title), CUT if is_cut(specification) else "")
+        return Figure(name, title, draw(specification, name, title), cut_note(specification))
 
 
 @dataclass(frozen=True, slots=True)
