@@ -1,6 +1,6 @@
 import pytest
 
-from assay.crafting.reference import of_sibling, reference_of, references_of
+from assay.crafting.reference import of_sibling, reference_of
 from assay.data.example import Example, Message, Source
 from assay.errors import DataError
 from tests.crafting.makers import reference
@@ -24,9 +24,9 @@ def test_a_reference_is_the_last_query_and_response_and_what_stands_before():
 
 def test_columns_are_cells_that_are_texts_or_numbers():
     record = {"a": "x\\ny", "b": 3, "c": 0.5, "d": None, "e": ["x"], "f": True, "g": " "}
-    rows = [example(("user", "q"), ("assistant", "r"), record=record)]
-    assert next(references_of(rows)).columns == {"a": "x\\ny", "b": "3", "c": "0.5"}
-    assert next(references_of(rows, unescape=True)).columns["a"] == "x\ny"
+    one = example(("user", "q"), ("assistant", "r"), record=record)
+    assert reference_of(one).columns == {"a": "x\\ny", "b": "3", "c": "0.5"}
+    assert reference_of(one, unescape=True).columns["a"] == "x\ny"
 
 
 def test_a_reasoning_models_response_is_what_it_says():

@@ -1,21 +1,16 @@
-"""Sums over checkpoints, aggregates over queries and ranks, against loops."""
+"""Aggregates over queries and ranks, against loops."""
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from assay.errors import ConfigError
 from assay.methods.combine import (
     Ordered,
-    mean_percentile_ranks,
-    over_checkpoints,
     over_queries,
     percentile_ranks,
     ranks,
     task_means,
 )
-from assay.methods.table import METHODS
-from tests.methods.measurements import measured
 
 TASKS = ["sums", None, "letters", "sums", None, "sums"]
 nan = np.nan
@@ -23,48 +18,6 @@ nan = np.nan
 
 def scores(n: int = 9, q: int = 6, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, q))
-
-
-def test_checkpoints_are_summed_with_their_weights() -> None:
-    parts, weights = [scores(seed=k) for k in range(3)], [1e-4, 5e-5, 2e-6]
-    expected = [
-        [sum(w * part[z, q] for part, w in zip(parts, weights, strict=True)) for q in range(6)]
-        for z in range(9)
-    ]
-    np.testing.assert_allclose(over_checkpoints(parts, weights), expected, rtol=1e-13)
-
-
-def test_tracin_and_less_over_checkpoints_are_their_formulas() -> None:
-    at, rates = [measured(seed=k) for k in range(3)], [3e-4, 2e-4, 1e-4]
-    for name in ("tracin", "less"):
-        found = over_checkpoints([METHODS[name].score(m) for m in at], rates)
-        for z in range(11):
-            for q in range(4):
-                expected = sum(
-                    rate * m.dot[z, q] / (1 if name == "tracin" else np.sqrt(m.sqnorm[z] * m.query_sqnorm[q]))
-                    for m, rate in zip(at, rates, strict=True)
-                )
-                assert found[z, q] == pytest.approx(expected, rel=1e-12)
-
-
-def test_a_checkpoint_of_weight_zero_is_left_out_with_its_nan() -> None:
-    one, other = scores(), scores(seed=1)
-    other[2] = nan
-    assert np.array_equal(over_checkpoints([one, other], [2.0, 0.0]), 2 * one)
-    assert np.isnan(over_checkpoints([one, other], [2.0, 1e-9])[2]).all()
-
-
-def test_summing_leaves_what_it_sums_as_it_was() -> None:
-    one = scores()
-    before = one.copy()
-    over_checkpoints([one, one], [1.0, 1.0])
-    assert np.array_equal(one, before)
-
-
-@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [1.0, nan], [np.inf, 1.0]])
-def test_weights_that_cannot_be_are_refused(weights: list[float]) -> None:
-    with pytest.raises(ConfigError):
-        over_checkpoints([scores(), scores()], weights)
 
 
 def test_task_means_are_means_over_the_queries_of_a_task() -> None:
@@ -80,12 +33,6 @@ def test_a_query_set_is_the_mean_of_its_queries_or_the_largest_mean_of_a_task() 
     np.testing.assert_allclose(over_queries(s, TASKS), [row.mean() for row in s])
     expected = [max(np.mean(row[[0, 3, 5]]), np.mean(row[[1, 4]]), row[2]) for row in s]
     np.testing.assert_allclose(over_queries(s, TASKS, "max over tasks"), expected)
-
-
-def test_the_largest_mean_of_less_is_taken_after_checkpoints_are_summed() -> None:
-    first, second = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
-    summed = over_checkpoints([first, second], [1.0, 1.0])
-    assert over_queries(summed, ["a", "b"], "max over tasks").tolist() == [1.0]
 
 
 def test_undefined_scores_are_left_out_of_means() -> None:
@@ -139,12 +86,6 @@ def test_the_best_candidate_has_rank_1_and_the_highest_percentile() -> None:
     s = scores(n=50)[:, 0]
     assert np.argmin(ranks(s)) == np.argmax(percentile_ranks(s)) == np.argmax(s)
     assert 0 < percentile_ranks(s).min() < percentile_ranks(s).max() < 1
-
-
-def test_mean_percentile_ranks_resist_a_query_that_carries_the_mean() -> None:
-    s = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 1000.0]])
-    assert over_queries(s, [None] * 3).argmax() == 1
-    np.testing.assert_allclose(mean_percentile_ranks(s), [(0.75 + 0.75 + 0.25) / 3, (0.25 + 0.25 + 0.75) / 3])
 
 
 def test_ranks_in_parts_are_those_of_scipy() -> None:

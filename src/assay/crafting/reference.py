@@ -3,7 +3,7 @@
 Knows no strategy and no files.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,11 +77,6 @@ def reference_of(example: Example, *, unescape: bool = False) -> Reference:
         template_kwargs=example.template_kwargs,
         record=example.record,
     )
-
-
-def references_of(examples: Iterable[Example], *, unescape: bool = False) -> Iterator[Reference]:
-    """The references that examples are, one at a time; raises as `reference_of` does."""
-    return (reference_of(example, unescape=unescape) for example in examples)
 
 
 def of_sibling(reference: Reference, sibling: Example) -> Reference:

@@ -1,4 +1,4 @@
-"""From scores of pairs at checkpoints to one number per candidate, and to ranks: pure functions.
+"""From scores of pairs to one number per candidate, and to ranks: pure functions.
 
 NaN stands for a score that is undefined (a query or candidate whose gradient is exactly zero has no
 direction). It is left out of means and ranks, never taken for 0. Knows no methods and no files.
@@ -10,31 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from assay.errors import ConfigError
 from assay.methods.method import Aggregate
-
-
-def over_checkpoints(
-    scores: Sequence[Float[np.ndarray, "..."]], weights: Sequence[float]
-) -> Float[np.ndarray, "..."]:
-    """Σ_k weights[k] · scores[k]. A checkpoint of weight 0 is left out; NaN at any other stays NaN.
-
-    Raises ConfigError where a weight is negative or not finite, or all are 0.
-    """
-    if len(scores) != len(weights):
-        raise ValueError(f"{len(scores)} checkpoints have scores, {len(weights)} have weights")
-    if not all(np.isfinite(weight) and weight >= 0 for weight in weights):
-        raise ConfigError(f"Checkpoints cannot be weighted by {list(weights)}: give finite weights from 0.")
-    counted = [(each, weight) for each, weight in zip(scores, weights, strict=True) if weight > 0]
-    if not counted:
-        raise ConfigError(
-            "The learning rate is 0 at every checkpoint, so a sum over checkpoints is 0 for every candidate; "
-            "give earlier checkpoints, or a method that reads one."
-        )
-    total = np.zeros_like(np.asarray(counted[0][0], dtype=np.float64))
-    for each, weight in counted:
-        total += weight * each
-    return total
 
 
 def task_means(
@@ -113,14 +89,6 @@ def percentiles_of(
 ) -> Float[np.ndarray, "n ..."]:
     """The percentile ranks of what has these ranks among so many known scores."""
     return np.asarray((known + 0.5 - ranks) / np.maximum(known, 1))
-
-
-def mean_percentile_ranks(scores: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n"]:
-    """Mean over queries of the within-query percentile rank: r_C and r_I of influence pruning.
-
-    Ranks tame the long tails of influence scores: a single query cannot carry the mean (arXiv 2510.06108).
-    """
-    return mean(percentile_ranks(scores))
 
 
 def _by_column(

@@ -18,7 +18,6 @@ from assay.report.validations.shown import (
 )
 from assay.validation.result import (
     Answered,
-    Direction,
     Effect,
     InteractionRow,
     Measure,
@@ -234,7 +233,3 @@ def answer_groups(result: ValidationResult) -> list[AnswerGroup]:
         for title, answers in groups.items()
         if answers
     ]
-
-
-def direction_of(result: ValidationResult, query_set: str) -> Direction:
-    return next((one.direction for one in result.query_sets if one.name == query_set), "desired")

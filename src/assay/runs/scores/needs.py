@@ -1,5 +1,6 @@
 """What has to be measured for a choice of methods: which measure at which checkpoints. Computes nothing."""
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -90,8 +91,8 @@ def steps_of(row: Method, trajectory: Trajectory) -> tuple[Step, ...]:
     """The checkpoints that a method sums over, with their weights.
 
     "rate" weighs with η_k, the rate that checkpoint k was saved at (TracInCP), over a "stretch" with η̄_k, the
-    mean rate of the steps since the checkpoint before (LESS). A single checkpoint weighs 1. Raises
-    ConfigError where the run's rates are not known or all are 0.
+    mean rate of the steps since the checkpoint before (LESS). A single checkpoint weighs 1, one of rate 0 is
+    left out. Raises ConfigError where the run's rates are not known, are none, or are all 0.
     """
     checkpoints = trajectory.checkpoints
     if row.checkpoints != "all":
@@ -106,6 +107,12 @@ def steps_of(row: Method, trajectory: Trajectory) -> tuple[Step, ...]:
         raise ConfigError(
             f"{row.name} weighs checkpoints by their learning rates, and that of {unknown[0]} is not known: "
             "there is no trainer_state.json. Choose one checkpoint with --steps and graddot or gradcos."
+        )
+    wrong = [(one.name, rate) for one, rate in known if rate is not None and not 0 <= rate < math.inf]
+    if wrong:
+        raise ConfigError(
+            f"{row.name} weighs checkpoints by their learning rates, and {wrong[0][0]} tells {wrong[0][1]}, "
+            "which is none. Mend its trainer_state.json, or choose one checkpoint with --steps."
         )
     steps = tuple(Step(one, rate) for one, rate in known if rate)
     if not steps:

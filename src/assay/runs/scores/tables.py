@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from jaxtyping import Float
 
 from assay.files import write_atomically
-from assay.methods.combine import Ordered, percentiles_of
+from assay.methods.combine import Ordered, mean, percentiles_of
 from assay.methods.table import Method
 from assay.runs.numbers import NumberFile
 from assay.runs.scores.candidates import TEXT, Candidates, Part
@@ -71,16 +71,13 @@ def rank_columns(scores: NumberFile, found: NumberFile, parts: Sequence[slice]) 
 def mean_percentiles(
     ranked: Float[np.ndarray, "n q"], known: Sequence[int], column: Column
 ) -> Float[np.ndarray, "n"]:
-    """The mean over a column's queries of candidates' percentile ranks within the query, by their ranks.
+    """The mean over a column's queries of candidates' percentile ranks within the query, by their ranks:
+    r_C and r_I of influence pruning.
 
-    Queries at which a candidate has no score are left out, as in `combine.mean`.
+    Ranks tame the long tails of influence: no query can carry the mean (arXiv 2510.06108). Queries at which a
+    candidate has no score are left out.
     """
-    percentiles = percentiles_of(ranked, np.asarray(known))[:, column.at]
-    summed, count = np.nansum(percentiles, axis=1), (~np.isnan(percentiles)).sum(1)
-    means: Float[np.ndarray, "n"] = np.divide(
-        summed, count, out=np.full(len(ranked), np.nan), where=count > 0
-    )
-    return means
+    return mean(percentiles_of(ranked, np.asarray(known))[:, column.at])
 
 
 def pair_rows(
